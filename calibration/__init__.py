@@ -1,0 +1,1 @@
+"""How numbers become volts and weights become pulses: parameters, run, result."""

@@ -1,0 +1,332 @@
+"""A board's messages as methods: machine units in, machine units out, times in seconds.
+
+Batches of any length are cut into frames of the board's payload size here and sent as one round
+trip. Volts and siemens are the business of `drivers.rram.macro` and `drivers.integrator`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.identity import Identity
+from drivers.link import Link
+from protocols import messages
+from protocols.codec import Message
+from protocols.errors import MessageError
+from protocols.messages import Noise, Operation, RunState, SafeReason
+
+R = TypeVar("R", bound=Message)
+Codes = NDArray[np.int64]
+OnFrame = Callable[[int, int, messages.PulseReadResponse], None]
+
+
+@dataclass(frozen=True)
+class BoardStatus:
+    """The state of a board and its counters."""
+
+    time_s: float
+    safe_reason: SafeReason
+    armed_s: float
+    run_state: RunState
+    run_id: int
+    pulses: int
+    reads: int
+    frames: int
+    dropped: int
+    repeated: int
+
+
+@dataclass(frozen=True)
+class Readings:
+    """ADC codes of a batch, one per entry (sums where several were asked), and the board's time."""
+
+    codes: Codes
+    time_s: float
+
+
+@dataclass(frozen=True)
+class RunProgress:
+    """How far a run is."""
+
+    time_s: float
+    run_id: int
+    state: RunState
+    done: int
+
+
+class Board:
+    """Typed commands to one board over an open link."""
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+
+    @property
+    def identity(self) -> Identity:
+        """Who answered `hello`.
+
+        Raises:
+            SessionLost: no session is open.
+        """
+        return Identity.of(self.link.hello)
+
+    @property
+    def name(self) -> str:
+        """The board for a message."""
+        return self.link.name
+
+    def capacity(self, request: type[Message]) -> int:
+        """How many entries of a message fit into one frame, there and back."""
+        payload = self.link.hello.payload_bytes
+        response = messages.RESPONSES[request.CODE]
+        fits = []
+        if request.ENTRY is not None:
+            fits.append(request.entries_per_payload(payload))
+        if response.ENTRY is not None:
+            fits.append(response.entries_per_payload(payload - 1))  # the status byte
+        fits += [f.maximum for f in request.FIELDS if f.name == "count"]
+        return min(fits)
+
+    # --- state and safety --------------------------------------------------------------------
+
+    def status(self) -> BoardStatus:
+        """The state of the board and its counters."""
+        got = self._ask(messages.StatusRequest(), messages.StatusResponse)
+        return BoardStatus(
+            time_s=got.time_us * 1e-6,
+            safe_reason=SafeReason(got.safe_reason),
+            armed_s=got.armed_ms * 1e-3,
+            run_state=RunState(got.run_state),
+            run_id=got.run_id,
+            pulses=got.pulses,
+            reads=got.reads,
+            frames=got.frames,
+            dropped=got.dropped,
+            repeated=got.repeated,
+        )
+
+    def stop(self) -> SafeReason:
+        """Every output to its safe value, now; works without a session."""
+        return self.link.stop()
+
+    def keep_alive(self) -> tuple[float, SafeReason]:
+        """Feed the watchdog; the board's time in seconds and its safe-state reason."""
+        got = self.link.keep_alive()
+        return got.time_us * 1e-6, SafeReason(got.safe_reason)
+
+    def limits_lower(
+        self,
+        operation: Operation,
+        *,
+        gate_code_max: int,
+        line_code_max: int,
+        width_ticks_max: int,
+        pulses_per_cell_max: int,
+    ) -> None:
+        """Lower the limits of one kind of pulse for this session."""
+        self._do(
+            messages.LimitsLowerRequest(
+                operation, gate_code_max, line_code_max, width_ticks_max, pulses_per_cell_max
+            )
+        )
+
+    def arm(self, duration_s: float) -> float:
+        """Allow voltages above the read level for a time; the board's time at which it ends."""
+        duration_ms = round(duration_s * 1e3)
+        got = self._ask(messages.ArmRequest(duration_ms), messages.ArmResponse)
+        return got.until_us * 1e-6
+
+    def disarm(self) -> None:
+        """Every output to its safe value; ends the arming."""
+        self._do(messages.DisarmRequest())
+
+    def safe_clear(self, reason: SafeReason) -> None:
+        """Acknowledge the reason of a safe state, by name."""
+        self._do(messages.SafeClearRequest(reason))
+
+    # --- cells -------------------------------------------------------------------------------
+
+    def pulse_read(
+        self,
+        read_code: int,
+        entries: Sequence[messages.PulseReadRequestEntry],
+        on_frame: OnFrame | None = None,
+    ) -> Readings:
+        """Apply each pulse in order and read its cell after it; one round trip for all frames.
+
+        `on_frame(start, sequence, response)` hears of every acknowledged frame, whose first entry
+        is number `start`, also when a later one fails.
+        """
+        size = self.capacity(messages.PulseReadRequest)
+        requests = [
+            messages.PulseReadRequest(read_code, tuple(entries[at : at + size]))
+            for at in range(0, len(entries), size)
+        ]
+
+        def hear(index: int, sequence: int, response: Message) -> None:
+            if on_frame is not None:
+                on_frame(index * size, sequence, _typed(response, messages.PulseReadResponse))
+
+        got = self._ask_many(requests, messages.PulseReadResponse, hear)
+        codes = [entry.reading for frame in got for entry in frame.entries]
+        return self._readings(codes, len(entries), [frame.time_us for frame in got])
+
+    def read(
+        self, read_code: int, rows: Sequence[int], columns: Sequence[int], samples: int = 1
+    ) -> Readings:
+        """Read cells; the sums of `samples` conversions per cell."""
+        size = self.capacity(messages.ReadRequest)
+        entries = [
+            messages.ReadRequestEntry(row, column)
+            for row, column in zip(rows, columns, strict=True)
+        ]
+        requests = [
+            messages.ReadRequest(read_code, samples, tuple(entries[at : at + size]))
+            for at in range(0, len(entries), size)
+        ]
+        got = self._ask_many(requests, messages.ReadResponse)
+        sums = [entry.sum for frame in got for entry in frame.entries]
+        return self._readings(sums, len(entries), [frame.time_us for frame in got])
+
+    # --- loop --------------------------------------------------------------------------------
+
+    def wave_begin(self, ticks: int, tick_us: int) -> None:
+        """Empty the waveform store and fix its length and tick."""
+        self._do(messages.WaveBeginRequest(ticks, tick_us))
+
+    def wave_load(self, first: int, entries: Sequence[messages.WaveLoadRequestEntry]) -> None:
+        """Store consecutive ticks from `first` on."""
+        size = self.capacity(messages.WaveLoadRequest)
+        self.link.call_many(
+            [
+                messages.WaveLoadRequest(first + at, tuple(entries[at : at + size]))
+                for at in range(0, len(entries), size)
+            ]
+        )
+
+    def wave_class(self, offset_codes: Sequence[int]) -> None:
+        """Offsets of one class, added to the embedding codes of every tick."""
+        self._do(messages.WaveClassRequest(tuple(offset_codes)))
+
+    def wave_commit(self, crc: int) -> None:
+        """Declare the waveforms complete; the board compares the CRC-32."""
+        self._do(messages.WaveCommitRequest(crc))
+
+    def loop_layer(self, request: messages.LoopLayerRequest) -> None:
+        """Connect a block of the array as one layer of the loop."""
+        self._do(request)
+
+    def initial(self, first: int, x_codes: Codes) -> None:
+        """Store initial conditions, shape (n, 2), from position `first` on."""
+        size = self.capacity(messages.InitialRequest)
+        entries = [messages.InitialRequestEntry((a, b)) for a, b in x_codes.tolist()]
+        self.link.call_many(
+            [
+                messages.InitialRequest(first + at, tuple(entries[at : at + size]))
+                for at in range(0, len(entries), size)
+            ]
+        )
+
+    def probe(self, tick: int, x_codes: tuple[int, int], samples: int = 1) -> Codes:
+        """Every layer's outputs at held x: sums of `samples` conversions, layer by layer."""
+        return self.probe_many([tick], [x_codes], samples).reshape(-1)
+
+    def probe_many(
+        self, ticks: Sequence[int], x_codes: Sequence[tuple[int, int]], samples: int = 1
+    ) -> Codes:
+        """Several probes in one round trip, shape (n, outputs)."""
+        requests = [
+            messages.ProbeRequest(tick, x, samples) for tick, x in zip(ticks, x_codes, strict=True)
+        ]
+        got = self._ask_many(requests, messages.ProbeResponse)
+        return np.array([[entry.sum for entry in frame.entries] for frame in got], dtype=np.int64)
+
+    def run(
+        self,
+        *,
+        run_id: int,
+        first: int,
+        count: int,
+        capture_tick: int,
+        noise: Noise,
+        seed: int,
+        trajectory: int,
+        trace_every: int = 0,
+        trace_count: int = 0,
+    ) -> float:
+        """Start solving; answers at once with the run's duration in seconds."""
+        request = messages.RunRequest(
+            run_id, first, count, capture_tick, noise, seed, trajectory, trace_every, trace_count
+        )
+        return self._ask(request, messages.RunResponse).duration_us * 1e-6
+
+    def progress(self) -> RunProgress:
+        """How far the run is."""
+        got = self._ask(messages.ProgressRequest(), messages.ProgressResponse)
+        return RunProgress(got.time_us * 1e-6, got.run_id, RunState(got.run_state), got.done)
+
+    def samples(self, first: int, count: int) -> Codes:
+        """Captured outputs, shape (count, 2)."""
+        size = self.capacity(messages.SamplesRequest)
+        requests = [
+            messages.SamplesRequest(first + at, min(size, count - at))
+            for at in range(0, count, size)
+        ]
+        got = self._ask_many(requests, messages.SamplesResponse)
+        return self._pairs([entry.x for frame in got for entry in frame.entries], count)
+
+    def trace(self, trajectory: int, first: int, count: int) -> Codes:
+        """Points of one captured trajectory, shape (count, 2); point 0 is the initial condition."""
+        size = self.capacity(messages.TraceRequest)
+        requests = [
+            messages.TraceRequest(trajectory, first + at, min(size, count - at))
+            for at in range(0, count, size)
+        ]
+        got = self._ask_many(requests, messages.TraceResponse)
+        return self._pairs([entry.x for frame in got for entry in frame.entries], count)
+
+    def advance(self, duration_s: float) -> float:
+        """Let virtual time pass on a simulated board; the board's time after it, in seconds."""
+        request = messages.AdvanceRequest(round(duration_s * 1e6))
+        return self._ask(request, messages.AdvanceResponse).time_us * 1e-6
+
+    # --- helpers -----------------------------------------------------------------------------
+
+    def _do(self, request: Message) -> None:
+        self.link.call(request)
+
+    def _ask(self, request: Message, kind: type[R]) -> R:
+        return _typed(self.link.call(request), kind)
+
+    def _ask_many(
+        self,
+        requests: Sequence[Message],
+        kind: type[R],
+        on_response: Callable[[int, int, Message], None] | None = None,
+    ) -> list[R]:
+        return [_typed(got, kind) for got in self.link.call_many(requests, on_response)]
+
+    def _readings(self, codes: list[int], expected: int, times_us: list[int]) -> Readings:
+        self._expect(len(codes), expected)
+        return Readings(np.array(codes, dtype=np.int64), (times_us[-1] if times_us else 0) * 1e-6)
+
+    def _pairs(self, pairs: list[tuple[int, ...]], expected: int) -> Codes:
+        self._expect(len(pairs), expected)
+        return np.array(pairs, dtype=np.int64).reshape(expected, 2)
+
+    def _expect(self, found: int, expected: int) -> None:
+        if found != expected:
+            raise MessageError(
+                f"{self.name}: asked for {expected} values, {found} came back; board and host are"
+                " of different versions"
+            )
+
+
+def _typed(message: Message, kind: type[R]) -> R:
+    if not isinstance(message, kind):
+        raise MessageError(f"expected {kind.__name__}, got {type(message).__name__}")
+    return message

@@ -1,0 +1,41 @@
+/* Switches, line selection, the pulse's timer, ADC, random generator. */
+#ifndef ANALOG_H
+#define ANALOG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Registers of the select bus. */
+enum {
+    SELECT_ROW = 0,
+    SELECT_COLUMN = 1,
+    SELECT_MODE = 2,
+    SELECT_PROBE = 3,
+    SELECT_LAYER = 4, /* three per layer: first row, first column, differential */
+};
+
+/* What the selected lines are connected to. */
+enum { MODE_GROUNDED = 0, MODE_BIT_LINE = 1, MODE_SOURCE_LINE = 2, MODE_READ = 3, MODE_LOOP = 4 };
+
+/* Inputs of the ADC. */
+enum { ADC_READ = 10, ADC_X1 = 11, ADC_X2 = 12, ADC_PROBE = 13 };
+
+void analog_init(void);
+void analog_select(uint8_t number, uint8_t value);
+void analog_switches(uint32_t closed);
+bool analog_interlock_closed(void);
+
+/* One conversion; a fault number. */
+uint16_t analog_convert(uint8_t input, uint16_t *code);
+
+/* Opens the pulse window for a width in ticks of 20 ns, by the timer's own output, and waits for
+ * its end; a fault number. */
+uint16_t analog_pulse(uint32_t width_ticks);
+
+/* Closes the pulse window, whatever the timer does. */
+void analog_pulse_off(void);
+
+bool analog_random_ready(void);
+uint16_t analog_random(uint32_t *word);
+
+#endif

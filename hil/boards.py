@@ -1,0 +1,108 @@
+"""Opens a board by the name that a bench file or `--board` gives it.
+
+sim              the simulated board, firmware and physics, in this process
+native           the firmware's shared library in this process, simulated physics
+native-process   the firmware as a process of its own, simulated physics
+qemu             the firmware's image on an emulated STM32F405, simulated physics
+serial:PORT      a board on a serial port
+socket://...     whatever pyserial opens by URL; also rfc2217:// and unix://PATH
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from drivers.stream import MemoryStream, Stream, open_stream
+from hil import firmware
+from hil.config import BenchConfig
+from hil.native import NativeBoard, NativeStream
+from hil.native_process import ProcessStream
+from hil.qemu import QemuStream
+from hil.sim.back_doors import BackDoors
+from hil.sim.board import SimBoard, make_board
+from hil.sim.chip import Chip
+from hil.sim.config import SimSettings
+from hil.sim.virtual import VirtualFrontEnd
+from protocols.hardware import BoardDescription
+
+
+@dataclass(frozen=True)
+class OpenBoard:
+    """The near end of the line, and the simulated physics behind it where there are any."""
+
+    stream: Stream
+    simulated: BackDoors | None = None
+
+    def close(self) -> None:
+        """Give the line back, end a board that was started here, let go of its chip."""
+        try:
+            self.stream.close()
+        finally:
+            if self.simulated is not None:
+                self.simulated.close()
+
+
+def open_board(
+    config: BenchConfig, description: BoardDescription, state_path: Path | None
+) -> OpenBoard:
+    """The board that the bench file names.
+
+    Args:
+        config: the bench.
+        description: the kind of board.
+        state_path: where a simulated chip lives; None keeps it in memory.
+
+    Raises:
+        PortError: the port cannot be opened.
+        FirmwareError: the firmware cannot be built or started on this computer.
+        ChipBusyError: another process has this simulated chip.
+        ConfigError: the firmware was built for another board than the one described.
+    """
+    name = config.board
+    if name != "sim" and name not in firmware.BOARDS:
+        return OpenBoard(open_stream(name.removeprefix("serial:"), config.link.baud))
+    if state_path is not None:
+        state_path.parent.mkdir(parents=True, exist_ok=True)
+    if name == "sim":
+        return simulated(make_board(config.sim, description, state_path))
+    return with_firmware(name, config.sim, description, state_path)
+
+
+def simulated(board: SimBoard) -> OpenBoard:
+    """The line to a simulated board in this process."""
+    return OpenBoard(MemoryStream(board.receive, "sim"), board)
+
+
+def with_firmware(
+    name: str,
+    settings: SimSettings,
+    description: BoardDescription,
+    state_path: Path | None = None,
+    *,
+    ticks_per_transaction: int = 0,
+) -> OpenBoard:
+    """A board of `firmware.BOARDS` that was just powered up, in front of a simulated chip.
+
+    `ticks_per_transaction` is how many ticks the board sends at once; 1 is lock-step, 0 as many as
+    it can keep, which is faster and changes no code.
+
+    Raises:
+        FirmwareError, ChipBusyError, ConfigError: as `open_board`.
+    """
+    chip = Chip.open(state_path, settings, description)
+    try:
+        front_end = VirtualFrontEnd(description, settings, chip)
+        front_end.ticks_per_transaction = ticks_per_transaction
+        return OpenBoard(_line(name, front_end), front_end)
+    except BaseException:
+        chip.close()
+        raise
+
+
+def _line(name: str, front_end: VirtualFrontEnd) -> Stream:
+    if name == "native":
+        return NativeStream(NativeBoard(front_end))
+    if name == "native-process":
+        return ProcessStream(front_end)
+    return QemuStream(front_end)

@@ -1,0 +1,89 @@
+"""The tree of commands, and how a command ends: done, refused, interrupted.
+
+Importing this module loads every command and so the whole project; `hil.cli.app` does that late.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import typer
+
+from hil.cli.console import Console
+from protocols.errors import HilError, RecordError
+
+INTERRUPTED = 130
+# Older versions of typer raise click's errors, newer ones their own copies of the same names.
+_USAGE: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+TOUR = """
+Brings up, programs, calibrates and runs analog in-memory generative chips.
+
+A tour, on the simulated board that is the default:
+
+\b
+  hil demo                     the whole main job on a virgin chip; leaves a report
+  hil info                     what is connected: board, limits, chip, model
+  hil form                     form the cells that the model needs
+  hil program                  map the model to conductances, program and verify them
+  hil verify --after 1h        read them again, an hour later
+  hil run --samples 500        calibrate the loop, solve, bring the samples home
+  hil report                   the latest report again, from its record
+
+On a bench, with --board serial:PORT:
+
+\b
+  hil flash                    write the firmware of `make firmware` into the board
+  hil selftest                 check the board without changing a cell
+  hil stop                     every output to its safe value, now
+
+Every command takes --bench FILE and --board BOARD, and prints JSON with --json. What form, program
+and run would drive is said by --dry-run.
+"""
+COMMANDS = (
+    *("demo", "info", "form", "read", "program", "verify", "train", "run", "report"),
+    *("selftest", "stop", "flash"),
+)
+
+app = typer.Typer(
+    help=TOUR,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"max_content_width": 100},
+)
+for _name in COMMANDS:
+    _module = import_module(f"hil.cli.commands.{_name}")
+    app.command(_name)(_module.command)
+for _name in ("sim", "legacy"):
+    app.add_typer(import_module(f"hil.cli.commands.{_name}").app, name=_name)
+
+
+def invoke(arguments: list[str]) -> int:
+    """Runs `hil ARGUMENTS`; every error becomes a clear block and an exit code."""
+    console = Console(json="--json" in arguments)
+    try:
+        code = app(args=arguments, prog_name="hil", standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    except _USAGE as error:
+        return _usage(error, console, as_json="--json" in arguments)
+    except HilError as error:
+        console.error(error)
+        return error.exit_code
+    except OSError as error:
+        failure = RecordError(f"{error.filename or 'a file'}: {error.strerror or error}")
+        console.error(failure)
+        return failure.exit_code
+    if code == INTERRUPTED:  # newer versions of typer make this number of a Ctrl-C
+        console.interrupted()
+    return code if isinstance(code, int) else 0
+
+
+def _usage(error: Any, console: Console, as_json: bool) -> int:
+    if as_json:
+        console.failure("Usage", error.format_message(), "", error.exit_code)
+    else:
+        error.show()
+    return int(error.exit_code)

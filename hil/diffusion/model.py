@@ -1,0 +1,321 @@
+"""The model file: one `.npz` without pickle, read as if a stranger had written it.
+
+Members: `weight_1`.. and `bias_1`.. per layer, `frequencies`, `class_offsets`, and `meta`, a JSON
+text with every scalar. Each member is bounded before it is unpacked; unknown members and keys are
+refused.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import IO, Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from hil.diffusion.keyed import FloatArray
+from hil.diffusion.score_model import DIMENSIONS, InitialLaw, NoiseLaw, ScoreModel, TrainingRecord
+from protocols.errors import ModelError
+
+__all__ = [
+    "MODEL_FOLDER",
+    "InitialLaw",
+    "NoiseLaw",
+    "ScoreModel",
+    "TrainingRecord",
+    "load_model",
+    "save_model",
+]
+
+FORMAT = "score-model/1"
+MODEL_FOLDER = Path(__file__).parent / "models"
+
+_MAX_FILE_BYTES = 4 * 2**20
+_MAX_MEMBERS = 32
+_MAX_LAYERS = 6
+_MAX_FREQUENCIES = 64
+_MAX_CLASSES = 64
+_MAX_TEXT = 64 * 1024
+_MAX_WEIGHT = 1e3
+
+_POSITIVE = (0.0, math.inf)
+_SCALARS: dict[str, tuple[float, float]] = {  # key -> open lower and closed upper bound
+    "beta_max": (0.0, 100.0),
+    "kf": (0.0, 100.0),
+    "kg": (0.0, 100.0),
+    "output_gain": (0.0, 100.0),
+    "duration": (0.0, 1e3),
+    "capture_time": (0.0, 1e3),
+    "volts_per_unit": (0.0, 10.0),
+    "hidden_clamp_units": (0.0, 1e3),
+}
+_META_KEYS = {"format", "name", "beta_min", "initial", "noise", "training", *_SCALARS}
+
+
+def load_model(source: str | Path) -> ScoreModel:
+    """Reads a model from a file, or by the name of one that ships with the project ("ring").
+
+    Raises ModelError, which names the file, the key, the value and what is allowed.
+    """
+    path = _resolve(source)
+    try:
+        if path.stat().st_size > _MAX_FILE_BYTES:
+            raise ModelError(
+                f"{path}: {path.stat().st_size} bytes; a model file has at most {_MAX_FILE_BYTES}."
+            )
+        with zipfile.ZipFile(path) as archive:
+            members = {name: _read_member(archive, name, path) for name in _names(archive, path)}
+    except FileNotFoundError:
+        raise ModelError(f"{path}: there is no such model file. {_shipped()}") from None
+    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        raise ModelError(f"{path}: not a readable model file (.npz): {error}.") from error
+    meta = _read_meta(members.pop("meta", None), path)
+    return _build(members, meta, path)
+
+
+def save_model(model: ScoreModel, path: str | Path) -> Path:
+    """Writes the model as one `.npz`, replacing the file at once; equal models give equal bytes.
+
+    Raises ModelError when the model would not be read back (`load_model` says why) or the file
+    cannot be written.
+    """
+    target = Path(path)
+    arrays: dict[str, NDArray[Any]] = {"meta": np.array(json.dumps(_meta(model), sort_keys=True))}
+    for k, (weight, bias) in enumerate(model.layers, start=1):
+        arrays |= {f"weight_{k}": weight, f"bias_{k}": bias}
+    arrays |= {"frequencies": model.frequencies, "class_offsets": model.class_offsets}
+    _build({k: v for k, v in arrays.items() if k != "meta"}, _meta(model), target)
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    try:
+        _replace(target, buffer.getvalue())
+    except OSError as error:
+        raise ModelError(f"{target}: the model file cannot be written: {error}.") from error
+    return target
+
+
+def _replace(target: Path, content: bytes) -> None:
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(name).chmod(0o644)
+        Path(name).replace(target)
+    except OSError:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _resolve(source: str | Path) -> Path:
+    path = Path(source)
+    if isinstance(source, str) and path.suffix == "" and path.name == source and not path.exists():
+        return MODEL_FOLDER / f"{source}.npz"
+    return path
+
+
+def _shipped() -> str:
+    names = sorted(file.stem for file in MODEL_FOLDER.glob("*.npz"))
+    return f"Models that ship with the project: {', '.join(names) or 'none'}."
+
+
+def _names(archive: zipfile.ZipFile, path: Path) -> list[str]:
+    """Member names without `.npy`; refuses too many, too large or repeated ones."""
+    infos = archive.infolist()
+    names = [info.filename.removesuffix(".npy") for info in infos]
+    if len(infos) > _MAX_MEMBERS or len(set(names)) != len(names):
+        raise ModelError(f"{path}: {len(infos)} members; at most {_MAX_MEMBERS}, each once.")
+    total = sum(info.file_size for info in infos)
+    if total > _MAX_FILE_BYTES:
+        raise ModelError(
+            f"{path}: unpacks to {total} bytes; at most {_MAX_FILE_BYTES} are allowed."
+        )
+    return names
+
+
+def _read_member(archive: zipfile.ZipFile, name: str, path: Path) -> NDArray[Any]:
+    try:
+        with archive.open(f"{name}.npy") as file:
+            shape, dtype = _header(file)
+            size = math.prod(shape) * dtype.itemsize
+            if dtype.hasobject or size > _MAX_FILE_BYTES:
+                raise ModelError(
+                    f"{path}: member {name!r} of type {dtype} and shape {shape} is refused: plain "
+                    f"numbers and at most {_MAX_FILE_BYTES} bytes are allowed."
+                )
+        with archive.open(f"{name}.npy") as file:
+            return npy.read_array(file, allow_pickle=False)
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise ModelError(f"{path}: member {name!r} is damaged: {error}.") from error
+
+
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    version = npy.read_magic(file)
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, _, dtype = read(file)
+    return shape, dtype
+
+
+def _read_meta(array: NDArray[Any] | None, path: Path) -> dict[str, Any]:
+    if array is None or array.dtype.kind != "U" or array.shape != ():
+        raise ModelError(f"{path}: the member 'meta' (one JSON text) is missing.")
+    text = str(array)
+    if len(text) > _MAX_TEXT:
+        raise ModelError(f"{path}: meta has {len(text)} characters; at most {_MAX_TEXT}.")
+    try:
+        meta = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path}: meta is not JSON: {error}.") from error
+    if not isinstance(meta, dict):
+        raise ModelError(f"{path}: meta is not a JSON object.")
+    return meta
+
+
+def _meta(model: ScoreModel) -> dict[str, Any]:
+    training = model.training
+    return {
+        "format": FORMAT,
+        "name": model.name,
+        "beta_min": model.beta_min,
+        **{key: getattr(model, key) for key in _SCALARS},
+        "initial": {"kind": model.initial.kind, "sd": model.initial.sd},
+        "noise": {"kind": model.noise.kind, "scale": model.noise.scale},
+        "training": {
+            "data": training.data,
+            "seed": training.seed,
+            "steps": training.steps,
+            "loss": training.loss,
+            "metrics": dict(training.metrics),
+        },
+    }
+
+
+def _build(arrays: Mapping[str, NDArray[Any]], meta: dict[str, Any], path: Path) -> ScoreModel:
+    _keys(meta, _META_KEYS, "meta", path)
+    if meta["format"] != FORMAT:
+        raise ModelError(f"{path}: format is {meta['format']!r}; this version reads {FORMAT!r}.")
+    if not isinstance(meta["name"], str) or not 0 < len(meta["name"]) <= 64:
+        raise ModelError(f"{path}: name is {meta['name']!r}; a text of 1 to 64 characters.")
+    scalars: dict[str, Any] = {
+        k: _number(meta[k], k, path, low, high) for k, (low, high) in _SCALARS.items()
+    }
+    beta_min = _number(meta["beta_min"], "beta_min", path, -1e-300, scalars["beta_max"])
+    if scalars["capture_time"] > scalars["duration"]:
+        raise ModelError(
+            f"{path}: capture_time is {scalars['capture_time']}; it lies within the duration, "
+            f"{scalars['duration']}."
+        )
+    return ScoreModel(
+        name=meta["name"],
+        **_arrays(arrays, path),
+        beta_min=beta_min,
+        **scalars,
+        initial=InitialLaw(*_law(meta["initial"], "initial", "normal", "sd", _POSITIVE, path)),
+        noise=NoiseLaw(*_law(meta["noise"], "noise", "proper", "scale", (-1e-300, 100.0), path)),
+        training=_training(meta["training"], path),
+    )
+
+
+def _arrays(arrays: Mapping[str, NDArray[Any]], path: Path) -> dict[str, Any]:
+    """Checks shapes (2 -> hidden -> .. -> hidden -> 2, hidden = embedding channels) and values."""
+    n_layers = sum(name.startswith("weight_") for name in arrays)
+    if not 2 <= n_layers <= _MAX_LAYERS:
+        raise ModelError(f"{path}: {n_layers} layers; 2 to {_MAX_LAYERS} are allowed.")
+    expected = {"frequencies", "class_offsets"}
+    expected |= {f"{kind}_{k}" for kind in ("weight", "bias") for k in range(1, n_layers + 1)}
+    _keys(arrays, expected, "members", path)
+    n_frequencies = arrays["frequencies"].size
+    if not 1 <= n_frequencies <= _MAX_FREQUENCIES:
+        raise ModelError(f"{path}: {n_frequencies} frequencies; 1 to {_MAX_FREQUENCIES}.")
+    width = 2 * n_frequencies
+    sizes = [DIMENSIONS, *[width] * (n_layers - 1), DIMENSIONS]
+    n_classes = min(len(np.atleast_1d(arrays["class_offsets"])), _MAX_CLASSES)
+    layers = range(1, n_layers + 1)
+    return {
+        "weights": tuple(
+            _array(arrays, f"weight_{k}", (sizes[k], sizes[k - 1]), path) for k in layers
+        ),
+        "biases": tuple(_array(arrays, f"bias_{k}", (sizes[k],), path) for k in layers),
+        "frequencies": _array(arrays, "frequencies", (n_frequencies,), path),
+        "class_offsets": _array(arrays, "class_offsets", (n_classes, width), path),
+    }
+
+
+def _array(
+    arrays: Mapping[str, NDArray[Any]], name: str, shape: tuple[int, ...], path: Path
+) -> FloatArray:
+    array = arrays[name]
+    if array.shape != shape:
+        raise ModelError(f"{path}: {name} has shape {array.shape}; {shape} is needed.")
+    if array.dtype.kind not in "fiu":
+        raise ModelError(f"{path}: {name} has type {array.dtype}; numbers are needed.")
+    values = array.astype(np.float64)
+    bad = ~(np.abs(values) <= _MAX_WEIGHT)  # true for NaN as well
+    if bad.any():
+        where = tuple(int(i) for i in np.argwhere(bad)[0])
+        raise ModelError(
+            f"{path}: {name}{list(where)} is {values[where]}; finite values within "
+            f"+-{_MAX_WEIGHT:g} are allowed."
+        )
+    return values
+
+
+def _keys(found: Mapping[str, Any], expected: set[str], what: str, path: Path) -> None:
+    unknown, missing = sorted(set(found) - expected), sorted(expected - set(found))
+    if unknown:
+        raise ModelError(
+            f"{path}: unknown key {unknown[0]!r} in {what}; allowed: {', '.join(sorted(expected))}."
+        )
+    if missing:
+        raise ModelError(f"{path}: key {missing[0]!r} is missing in {what}.")
+
+
+def _number(value: object, key: str, path: Path, low: float, high: float) -> float:
+    """A finite number in (low, high]."""
+    try:
+        number = math.nan if isinstance(value, bool | str) else float(value)  # type: ignore[arg-type]
+    except (TypeError, OverflowError):
+        number = math.nan
+    if not (math.isfinite(number) and low < number <= high):
+        raise ModelError(
+            f"{path}: {key} is {value!r}; a number above {low:g} and up to {high:g} is needed."
+        )
+    return number
+
+
+def _law(
+    value: object, key: str, kind: str, figure: str, bounds: tuple[float, float], path: Path
+) -> tuple[str, float]:
+    if not isinstance(value, dict):
+        raise ModelError(f"{path}: {key} is {value!r}; an object with kind and {figure} is needed.")
+    _keys(value, {"kind", figure}, key, path)
+    if value["kind"] != kind:
+        raise ModelError(f"{path}: {key}.kind is {value['kind']!r}; {kind!r} is allowed.")
+    return kind, _number(value[figure], f"{key}.{figure}", path, *bounds)
+
+
+def _training(value: object, path: Path) -> TrainingRecord:
+    if not isinstance(value, dict):
+        raise ModelError(f"{path}: training is {value!r}; an object is needed.")
+    _keys(value, {"data", "seed", "steps", "loss", "metrics"}, "training", path)
+    metrics, data = value["metrics"], value["data"]
+    if not isinstance(metrics, dict) or not isinstance(data, str):
+        raise ModelError(f"{path}: training.data must be a text and training.metrics an object.")
+    wide = (-math.inf, math.inf)
+    return TrainingRecord(
+        data=data,
+        seed=int(_number(value["seed"], "training.seed", path, -1, 2**63)),
+        steps=int(_number(value["steps"], "training.steps", path, -1, 2**63)),
+        loss=_number(value["loss"], "training.loss", path, *wide),
+        metrics=MappingProxyType(
+            {str(k): _number(v, f"training.metrics.{k}", path, *wide) for k, v in metrics.items()}
+        ),
+    )

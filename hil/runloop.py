@@ -1,0 +1,305 @@
+"""The run loop: calibrate the analog loop, start it n times, bring the samples home."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.drive import DriveParams, DriveTrim, Field, fit_embedding, trim_drive
+from calibration.loop import LoopCalibration, LoopParams, calibrate_loop
+from calibration.progress import Progress
+from calibration.twin import Twin
+from drivers.integrator import Integrator, RunOutput
+from drivers.waveforms import Waveforms
+from hil.diffusion.sampler import Solve, initial_conditions, trajectories
+from hil.diffusion.score_model import ScoreModel
+from hil.waveforms import LoopTiming, Mode, build_waveforms, model_times
+from protocols.errors import CalibrationError, ConfigError
+from protocols.hardware import BoardDescription
+from protocols.messages import Noise
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+ReadNetwork = Callable[[], tuple[Sequence[FloatArray], Sequence[FloatArray]]]
+TRIM_SEED = 20_250_101  # of the solutions along which a network is probed, never of samples
+FIRST_PART, LARGEST_PART = 128, 1024
+"""Solves before the drive is trimmed again, at first and at most (this project's choice)."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What a run brought home, in model units.
+
+    Attributes:
+        x: captured outputs, shape (n, 2).
+        initial: initial conditions as asked for, after clipping, shape (n, 2).
+        clipped: how many coordinates of initial conditions were clipped.
+        traces: whole trajectories, shape (k, points, 2), or None.
+        trace_times: model time t of each point, shape (points,).
+        mode: ODE or SDE.
+        board_s: board time of all solves.
+    """
+
+    x: FloatArray
+    initial: FloatArray
+    clipped: int
+    traces: FloatArray | None
+    trace_times: FloatArray
+    mode: Mode
+    board_s: float
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What all parts of one run have in common."""
+
+    mode: Mode
+    seed: int
+    traces: int
+    trace_every: int
+    label: int | None
+    count: int
+    progress: Progress | None
+
+    def tell(self, progress: Progress, start: int) -> Callable[[int, int], None]:
+        """The callback of the part from `start` on, which counts within the whole run."""
+        return lambda done, _: progress(start + done, self.count, f"solving ({self.mode.name})")
+
+
+class RunLoop:
+    """Runs one model on one connected loop."""
+
+    def __init__(
+        self,
+        integrator: Integrator,
+        model: ScoreModel,
+        description: BoardDescription,
+        timing: LoopTiming,
+        clip_volts: float,
+        trim: DriveParams | None = None,
+        read_network: ReadNetwork | None = None,
+        trim_again: bool = True,
+    ) -> None:
+        """A run loop on a connected network.
+
+        `trim` has the drive fitted to the network that is on the chip before a run and, with
+        `trim_again`, during it; `read_network` reads that network's weights and biases back from
+        its cells.
+        """
+        self._integrator = integrator
+        self._model = model
+        self._description = description
+        self._timing = timing
+        largest = min(clip_volts, integrator.curves.initial.maximum)
+        self._clip_units = largest / model.volts_per_unit
+        self._check_fit()
+        self._calibration: LoopCalibration | None = None
+        self._trim_params = trim
+        self._trim_again = trim_again
+        self._read_network = read_network
+        self._embedding_offset: dict[Mode, FloatArray] = {}
+        self._trims: dict[Mode, DriveTrim] = {}
+        self.history: list[tuple[Mode, DriveTrim]] = []
+
+    def _check_fit(self) -> None:
+        loop, model = self._description.loop, self._model
+        clamp = model.hidden_clamp_units * model.volts_per_unit
+        if not np.isclose(clamp, loop.hidden_clamp_volts, rtol=0.05):
+            raise ConfigError(
+                f"model {model.name!r} was trained for hidden voltages up to {clamp:g} V, the "
+                f"board clamps at {loop.hidden_clamp_volts:g} V; change the model's volts_per_unit"
+            )
+        if not np.isclose(model.output_gain, loop.output_gain, rtol=1e-6):
+            raise ConfigError(
+                f"model {model.name!r} needs an output gain of {model.output_gain:g}, the board "
+                f"has {loop.output_gain:g}"
+            )
+        if not np.isclose(model.volts_per_unit, loop.bias_volts, rtol=1e-6):
+            raise ConfigError(
+                f"the bias channel of the board is {loop.bias_volts:g} V, one unit of model "
+                f"{model.name!r} is {model.volts_per_unit:g} V; they have to be equal"
+            )
+
+    def calibrate(self, params: LoopParams, progress: Progress | None = None) -> LoopCalibration:
+        """Measures two gains, four zeros and the noise path, and keeps them for the runs.
+
+        The network has to be connected.
+
+        Raises:
+            CalibrationError: the loop is dead, saturated or too noisy.
+        """
+        found = calibrate_loop(self._integrator, self._description.loop, params, progress)
+        self._calibration = found
+        return found
+
+    @property
+    def calibration(self) -> LoopCalibration:
+        """What `calibrate` found.
+
+        Raises:
+            CalibrationError: it was not called yet.
+        """
+        if self._calibration is None:
+            raise CalibrationError("the loop has not been calibrated yet; calibrate it first")
+        return self._calibration
+
+    def trim(
+        self,
+        mode: Mode,
+        params: DriveParams,
+        progress: Progress | None = None,
+        label: int | None = None,
+    ) -> DriveTrim:
+        """Fits the words of `mode` to the network that is on the chip, and keeps the result.
+
+        The cells are read again (where the loop was given a way to do that), the embedding is
+        trimmed with the network so read, and its field is probed on the board for the words.
+
+        Raises:
+            CalibrationError: not calibrated yet, or the network is too far off.
+        """
+        model, ticks = self._model, params.probed(self._timing.ticks)
+        self._trims.pop(mode, None)
+        self._embedding_offset.pop(mode, None)
+        field = self._field(mode, params, ticks, label)
+        if self._read_network is not None:
+            tau = model_times(model, self._timing)[ticks]
+            volts = model.injected(tau, label) * model.volts_per_unit
+            self._embedding_offset[mode] = fit_embedding(
+                field, self._twin(*self._read_network()), volts, self._timing.ticks, params
+            )
+        self._integrator.load(self.waveforms(mode, label))
+        found = trim_drive(self._integrator, field, self._timing.ticks, params, progress)
+        self._trims[mode] = found
+        self.history.append((mode, found))
+        return found
+
+    def _field(self, mode: Mode, params: DriveParams, ticks: IntArray, label: int | None) -> Field:
+        """The ideal field where the software's solutions of the ideal network pass."""
+        model = self._model
+        start = initial_conditions(model, TRIM_SEED, 0, params.points)
+        how = Solve(
+            steps=self._timing.ticks,
+            sde=mode is Mode.SDE,
+            seed=TRIM_SEED,
+            clamp=True,
+            label=label,
+        )
+        paths = trajectories(model, start, how)[:, ticks].swapaxes(0, 1)
+        x = np.clip(paths, -self._clip_units, self._clip_units)
+        tau = model_times(model, self._timing)[ticks]
+        return Field(
+            ticks=ticks,
+            beta=model.schedule.beta(tau),
+            x_volts=x * model.volts_per_unit,
+            s_volts=model.score(x, tau[:, None], label=label) * model.volts_per_unit,
+            drift=0.5 * model.kf,
+            score=mode.score_factor * model.kg,
+        )
+
+    def _twin(self, weights: Sequence[FloatArray], biases: Sequence[FloatArray]) -> Twin:
+        return Twin(
+            weights=weights,
+            bias_volts=[bias * self._model.volts_per_unit for bias in biases],
+            output_gain=self._model.output_gain,
+            clamp_volts=self._description.loop.hidden_clamp_volts,
+        )
+
+    def waveforms(self, mode: Mode, label: int | None = None) -> Waveforms:
+        """What would be driven.
+
+        Raises:
+            CalibrationError: not calibrated yet.
+            ConfigError: tick, RC and duration do not fit together.
+        """
+        return build_waveforms(
+            self._model,
+            self.calibration,
+            self._timing,
+            self._description,
+            mode,
+            label,
+            self._trims.get(mode),
+            self._embedding_offset.get(mode),
+        )
+
+    def run(
+        self,
+        count: int,
+        mode: Mode,
+        *,
+        seed: int,
+        traces: int = 0,
+        trace_every: int = 4,
+        label: int | None = None,
+        progress: Progress | None = None,
+    ) -> Samples:
+        """Solves `count` samples and fetches them.
+
+        Where the drive is trimmed again and again, the samples are solved in parts, each twice as
+        long as the one before up to a limit: cells relax in logarithmic time.
+
+        Args:
+            count: number of samples.
+            mode: ODE or SDE.
+            seed: keys initial conditions and noise together with the trajectory's number.
+            traces: how many of the first trajectories are captured whole (of the first part).
+            trace_every: ticks between their points.
+            label: class of a conditional model.
+            progress: called as samples come in.
+
+        Raises:
+            ConfigError: as for `waveforms`.
+            CalibrationError: not calibrated, or the network is too far off to be trimmed.
+            LinkError, BoardError, SafetyError: the board did not do it.
+        """
+        if count < 1:
+            raise ConfigError(f"{count} samples were asked for; at least 1 is needed")
+        vpu = self._model.volts_per_unit
+        wanted = initial_conditions(self._model, seed, 0, count)
+        initial = np.clip(wanted, -self._clip_units, self._clip_units)
+        plan = _Plan(mode, seed, traces, trace_every, label, count, progress)
+        parts = [self._solve(plan, initial[a:b] * vpu, a) for a, b in self._parts(count)]
+        first = parts[0].traces_volts
+        points = 0 if first is None else first.shape[1]
+        step = trace_every * self._model.capture_time / self._timing.ticks
+        return Samples(
+            x=np.concatenate([part.x_volts for part in parts]) / vpu,
+            initial=initial,
+            clipped=int(np.count_nonzero(initial != wanted)),
+            traces=None if first is None else first / vpu,
+            trace_times=np.asarray(np.arange(points) * step, dtype=np.float64),
+            mode=mode,
+            board_s=sum(part.duration_s for part in parts),
+        )
+
+    def _solve(self, plan: _Plan, initial_volts: FloatArray, start: int) -> RunOutput:
+        """One part of a run: trim, load, solve. Trajectories are captured in the first part."""
+        if self._trim_params is not None:
+            self.trim(plan.mode, self._trim_params, label=plan.label)
+        self._integrator.load(self.waveforms(plan.mode, plan.label))
+        captured = plan.traces if start == 0 else 0
+        return self._integrator.run(
+            initial_volts,
+            capture_tick=self._timing.ticks,
+            noise=Noise.SEEDED if plan.mode is Mode.SDE else Noise.NONE,
+            seed=plan.seed,
+            first_trajectory=start,
+            trace_every=plan.trace_every if captured else 0,
+            trace_count=captured,
+            progress=None if plan.progress is None else plan.tell(plan.progress, start),
+        )
+
+    def _parts(self, count: int) -> list[tuple[int, int]]:
+        """(start, stop) of the parts between two trims."""
+        if self._trim_params is None or not self._trim_again:
+            return [(0, count)]
+        edges, size = [0], FIRST_PART
+        while edges[-1] < count:
+            edges.append(min(edges[-1] + size, count))
+            size = min(2 * size, LARGEST_PART)
+        return list(pairwise(edges))

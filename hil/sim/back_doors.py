@@ -1,0 +1,54 @@
+"""What reports and tests may see and do behind a simulated board's back, whatever its firmware."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hil.sim.chip import Chip
+from hil.sim.loop_errors import LoopErrors
+from hil.sim.machine import Machine
+from protocols.errors import InputError
+
+F64 = NDArray[np.float64]
+
+
+class BackDoors:
+    """The physics of one simulated board. Nothing here passes over the wire."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+
+    @property
+    def chip(self) -> Chip:
+        """The die behind the board."""
+        return self.machine.chip
+
+    @property
+    def loop_errors(self) -> LoopErrors:
+        """What a calibration of the loop should find."""
+        return self.machine.loop.errors
+
+    def set_conductances(self, targets: ArrayLike) -> None:
+        """Put cells at conductances (rows, columns) in siemens, formed; NaN leaves a cell alone.
+
+        Raises:
+            InputError: another shape.
+            TargetError: outside what the profile's cells can have.
+        """
+        siemens = np.asarray(targets, np.float64)
+        shape = (self.machine.array.rows, self.machine.array.columns)
+        if siemens.shape != shape:
+            raise InputError(f"conductances have shape {siemens.shape}, the array has {shape}")
+        index = np.flatnonzero(~np.isnan(siemens))
+        self.chip.cells.set_conductance(index, siemens.ravel()[index], self.chip.now_s)
+
+    def true_conductances(self) -> F64:
+        """Long-run mean conductance (rows, columns) of every cell now, in siemens."""
+        shape = (self.machine.array.rows, self.machine.array.columns)
+        index = np.arange(shape[0] * shape[1])
+        return self.chip.cells.conductance(index, self.chip.now_s).reshape(shape)
+
+    def close(self) -> None:
+        """Write the chip back and let others have it."""
+        self.chip.close()

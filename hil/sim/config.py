@@ -1,0 +1,135 @@
+"""Settings of one simulated board and its chip: seeds, errors and planted deviations.
+
+`protocols.hardware.BoardDescription` holds the nominal figures that both ends of the wire know.
+Here stands what only the simulator knows: by how much this board and this chip deviate from them.
+No published source states these figures for the macro, so every default is this project's choice,
+of the size that general-purpose 12-bit converters, op-amps and four-quadrant multipliers have.
+
+Errors are drawn from normals cut at three standard deviations, keyed by `board_seed`; a planted
+value (`loop_gain_*`, `zero_*`, `integrator_offset`) takes the place of the draw, so that a test
+can ask a calibration for a number that it knows.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from hil.sim.effects import Effects
+from protocols.errors import ConfigError
+from protocols.hardware import explain
+
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=1 << 64)]
+Fraction = Annotated[float, Field(ge=-0.5, le=0.5)]
+Factor = Annotated[float, Field(ge=0.1, le=10)]
+
+CUT_SIGMAS = 3.0
+"""Where the normals of a board's errors are cut."""
+
+WAVE_WORDS = 18
+"""Words that a tick updates: drift, score, two noise channels, 14 embedding channels."""
+
+
+class SimSettings(BaseModel):
+    """What one simulated board is. Frozen; an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    # the chip
+    chip_id: Annotated[str, Field(min_length=1, max_length=64)] = "sim-001"
+    seed: Seed = 1
+    profile: str = "rram_1t1r_180nm"
+    effects: dict[str, bool] = Field(default_factory=dict)  # switches that differ from "on"
+
+    # the board's firmware
+    board_seed: Seed = 1
+    window: Annotated[int, Field(ge=1, le=64)] = 8
+    ticks_max: Annotated[int, Field(ge=1, le=4096)] = 1024
+    trajectories_max: Annotated[int, Field(ge=1, le=16384)] = 4096
+    trace_points_max: Annotated[int, Field(ge=1, le=65535)] = 16384
+    tick_us_min: Annotated[int, Field(ge=1)] = 200
+    trajectories_per_poll: Annotated[int, Field(ge=1, le=4096)] = 256
+
+    # array
+    line_resistance_ohm: NotNegative = 0.5  # of one cell pitch, bit line and source line alike
+    half_select_fraction: Annotated[float, Field(ge=0, le=0.5)] = 0.0  # of the line voltage
+
+    # front end
+    dac_gain_sd: NotNegative = 0.002
+    dac_offset_sd_codes: NotNegative = 1.0
+    dac_bow_sd_codes: NotNegative = 0.5  # integral non-linearity, a parabola over the range
+    dac_gain_margin: Positive = 0.01  # the hard limits' codes hold for every gain within it
+    dac_offset_margin_codes: NotNegative = 6.0
+    adc_gain_sd: NotNegative = 0.002
+    adc_offset_sd_codes: NotNegative = 1.0
+    adc_noise_sd_codes: NotNegative = 0.5
+    pulse_settling_s: Positive = 5.0e-9  # time constant of the line drivers
+    wave_settling_s: Positive = 10.0e-6  # of the waveform DACs
+    word_update_s: NotNegative = 10.0e-6  # from one of the 18 words to the next, no common latch
+
+    # analog loop
+    loop_gain_sd: NotNegative = 0.05  # of each path, both axes together: RC and multiplier scale
+    axis_gain_sd: NotNegative = 0.005  # of one axis against the other
+    stage_gain_sd: NotNegative = 0.002  # trans-impedance and output stages
+    zero_sd: NotNegative = 0.005  # zeros of the two words, fraction of full scale
+    axis_zero_sd: NotNegative = 0.0005
+    noise_zero_sd: NotNegative = 0.001
+    integrator_offset_sd_volts_per_s: NotNegative = 0.005
+    leak_time_s: Positive = 100.0
+    loop_noise_sd_volts: NotNegative = 0.2e-3  # at each layer's output, before the rectifier
+    loop_noise_bandwidth_hz: Annotated[float, Field(gt=0, le=1e4)] = 100.0  # held 1 / (2 bandwidth)
+    tia_saturation_volts: Positive = 2.5
+
+    # planted values; None is drawn
+    loop_gain_drift: Factor | None = None  # factor on drift_rate_per_s
+    loop_gain_score: Factor | None = None
+    loop_gain_noise: Factor | None = None
+    zero_drift: Fraction | None = None  # f0, fraction of the word's full scale
+    zero_score: Fraction | None = None  # g0
+    integrator_offset_volts_per_s: tuple[float, float] | None = None  # d_1, d_2
+
+    @field_validator("effects")
+    @classmethod
+    def _known_effects(cls, value: dict[str, bool]) -> dict[str, bool]:
+        unknown = sorted(set(value) - set(Effects.names()))
+        if unknown:
+            raise ValueError(
+                f"unknown effect {', '.join(unknown)}; known are {', '.join(Effects.names())}"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _margins(self) -> SimSettings:
+        offset = CUT_SIGMAS * (self.dac_offset_sd_codes + self.dac_bow_sd_codes)
+        if self.dac_gain_margin < CUT_SIGMAS * self.dac_gain_sd:
+            raise ValueError("dac_gain_margin must cover three dac_gain_sd")
+        if self.dac_offset_margin_codes < offset:
+            raise ValueError(f"dac_offset_margin_codes must be at least {offset:g}")
+        if WAVE_WORDS * self.word_update_s + self.wave_settling_s > self.tick_us_min * 1e-6:
+            raise ValueError("tick_us_min must leave time for 18 word updates and the settling")
+        return self
+
+    @classmethod
+    def ideal(cls, **changes: Any) -> SimSettings:
+        """Settings with every effect off; planted values among `changes` hold all the same."""
+        return cls.model_validate({"effects": dict.fromkeys(Effects.names(), False)} | changes)
+
+    def switched(self) -> Effects:
+        """The effects with this file's overrides."""
+        off = [name for name, on in self.effects.items() if not on]
+        return Effects.all().without(*off)
+
+
+def parse_settings(content: dict[str, Any], origin: str) -> SimSettings:
+    """Settings from a mapping; `origin` names the file in the error.
+
+    Raises:
+        ConfigError: an unknown key or a value that is not allowed, one line each.
+    """
+    try:
+        return SimSettings.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(explain(origin, error)) from error

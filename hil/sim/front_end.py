@@ -1,0 +1,126 @@
+"""Pulses and reads on the array: codes and ticks in, ADC codes out, virtual time accounted.
+
+Each pulse lasts its set-up and its width, each conversion `read_s`; the order on the time axis is
+pulse, read, pulse, read... as on the bench, also where the arithmetic is done for many cells at
+once. Batching so changes no figure. A line driver settles exponentially, so a pulse reaches
+1 - exp(-width / pulse_settling_s) of its voltage (first order; taken at the pulse's end).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hil.sim import draws
+from hil.sim.array import Array, Index
+from hil.sim.chip import NANOSECONDS, Chip
+from hil.sim.config import SimSettings
+from hil.sim.converters import STREAM_READ_NOISE, Adc, Codes, Converters, Dac
+from protocols.hardware import BoardDescription
+from protocols.messages import Operation
+
+F64 = NDArray[np.float64]
+
+
+class FrontEnd:
+    """The pulse and read path of one board, in front of one chip."""
+
+    def __init__(
+        self,
+        chip: Chip,
+        array: Array,
+        converters: Converters,
+        description: BoardDescription,
+        settings: SimSettings,
+    ) -> None:
+        effects = settings.switched()
+        self.array = array
+        self.converters = converters
+        self.saturated = 0  # conversions at an end of the read ADC
+        self._chip = chip
+        self._scales = description.converters
+        self._settling_s = settings.pulse_settling_s if effects.settling else 0.0
+        self._tick_ns = _ns(description.converters.width_tick_s)
+        self._setup_ns = _ns(description.timing.pulse_overhead_s)
+        self._read_ns = _ns(description.timing.read_s)
+
+    def duration_ns(self, width_ticks: Codes) -> int:
+        """Virtual time of a batch of pulses, each with its read."""
+        each = self._setup_ns + self._read_ns
+        return int(width_ticks.sum()) * self._tick_ns + each * width_ticks.size
+
+    def pulse_read(
+        self,
+        index: Index,
+        operation: Codes,
+        gate_code: Codes,
+        line_code: Codes,
+        width_ticks: Codes,
+        read_code: int,
+    ) -> Codes:
+        """Give each cell its pulse, in order, and read it; the readings' codes."""
+        lasting = self._setup_ns + width_ticks * self._tick_ns + self._read_ns
+        read_at = self._chip.now_ns + np.cumsum(lasting)
+        pulse_s = (read_at - self._read_ns) / NANOSECONDS
+        gate, line = self._volts(operation, gate_code, line_code, width_ticks)
+        polarity = np.where(operation == Operation.RESET, -1, 1)
+        width_s = width_ticks.astype(np.float64) * self._scales.width_tick_s
+        readings = np.zeros(index.size, np.int64)
+        for k in _distinct(index, index.size if self.array.pulses_stay_apart else 1):
+            self.array.pulse(index[k], polarity[k], gate[k], line[k], width_s[k], pulse_s[k])
+            readings[k] = self._convert(index[k], read_at[k], read_code)
+        self._chip.advance_ns(int(lasting.sum()))
+        return readings
+
+    def read(self, index: Index, read_code: int, samples: int) -> Codes:
+        """Sums of `samples` conversions of each cell, one cell after the other."""
+        cell_at = self._chip.now_ns + np.arange(index.size) * samples * self._read_ns
+        sums = np.zeros(index.size, np.int64)
+        for part in _distinct(index, index.size):
+            for sample in range(samples):
+                at = cell_at[part] + (sample + 1) * self._read_ns
+                sums[part] += self._convert(index[part], at, read_code)
+        self._chip.advance_ns(index.size * samples * self._read_ns)
+        return sums
+
+    def _volts(
+        self, operation: Codes, gate_code: Codes, line_code: Codes, width_ticks: Codes
+    ) -> tuple[F64, F64]:
+        """Gate and line voltage of each pulse at the edge of the array."""
+        full = self._scales.pulse_full_scale_volts
+        channel = np.where(operation == Operation.RESET, Dac.SOURCE_LINE, Dac.BIT_LINE)
+        gate = full * self.converters.unipolar(Dac.WORD_LINE, gate_code)
+        line = full * self.converters.unipolar(channel, line_code)
+        if self._settling_s > 0.0:
+            width_s = width_ticks.astype(np.float64) * self._scales.width_tick_s
+            line *= -np.expm1(-width_s / self._settling_s)
+        return gate, line
+
+    def _convert(self, index: Index, at_ns: Codes, read_code: int) -> Codes:
+        """One conversion of each of distinct cells; `at_ns` is the end of each."""
+        codes = np.asarray([read_code])
+        volts = self._scales.pulse_full_scale_volts * self.converters.unipolar(Dac.BIT_LINE, codes)
+        amperes = self.array.read(index, at_ns / NANOSECONDS) * volts
+        number = self._chip.cells.state["read_count"][index]
+        noise = draws.normals(self.converters.noise_seed, STREAM_READ_NOISE, index, number)
+        fraction = amperes / self._scales.read_full_scale_amperes
+        out = self.converters.convert_unipolar(Adc.READ, fraction, noise)
+        self.saturated += int(np.count_nonzero(out == self.converters.code_max))
+        return out
+
+
+def _ns(seconds: float) -> int:
+    return round(seconds * NANOSECONDS)
+
+
+def _distinct(index: Index, longest: int) -> list[slice]:
+    """Cut a batch into runs of distinct cells, each at most `longest` long."""
+    parts, start, seen = [], 0, set[int]()
+    for k, cell in enumerate(index.tolist()):
+        if cell in seen or k - start >= longest:
+            parts.append(slice(start, k))
+            start, seen = k, set()
+        seen.add(cell)
+    if index.size:
+        parts.append(slice(start, index.size))
+    return parts

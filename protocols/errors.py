@@ -1,0 +1,147 @@
+"""The whole exception tree of the project on one page.
+
+Every error that a user can meet derives from `HilError`. A message says what happened, to which
+cell, board or file, and what to do about it. `exit_code` is what the command line returns; the
+table in the README is made of these numbers.
+"""
+
+from __future__ import annotations
+
+
+class HilError(Exception):
+    """Base of every error that this project raises on purpose."""
+
+    exit_code = 1
+
+
+# --- what the user handed over ---------------------------------------------------------------
+
+
+class InputError(HilError):
+    """Something that the user wrote cannot be used. Nothing was sent to a board."""
+
+    exit_code = 2
+
+
+class ConfigError(InputError):
+    """A bench file is missing, unreadable or holds a key or value that is not allowed."""
+
+
+class ModelError(InputError):
+    """A model (weight) file is missing, damaged, of the wrong shape or not finite."""
+
+
+class DataError(InputError):
+    """A measurement or data file is missing, damaged or not what its name promises."""
+
+
+class MappingError(InputError):
+    """A network does not fit the hardware of the bench file; the text says what is missing."""
+
+
+class TargetError(InputError):
+    """A conductance target is outside the window that the cells can be programmed to."""
+
+
+# --- the line --------------------------------------------------------------------------------
+
+
+class ProtocolError(HilError):
+    """Bytes that are not a message, or a message that its description does not allow."""
+
+    exit_code = 3
+
+
+class FrameError(ProtocolError):
+    """A frame could not be decoded (length, COBS or CRC)."""
+
+
+class MessageError(ProtocolError):
+    """A message's field is missing, out of range or of the wrong length."""
+
+
+class LinkError(HilError):
+    """The line to the board does not work."""
+
+    exit_code = 4
+
+
+class PortError(LinkError):
+    """The port cannot be opened, or it was closed or unplugged."""
+
+
+class LinkTimeout(LinkError):
+    """The board did not answer within the time and the number of repetitions allowed."""
+
+
+class SessionLost(LinkError):
+    """The board no longer knows this session: acts in flight have an unknown outcome."""
+
+
+class FirmwareError(LinkError):
+    """The firmware of this checkout cannot be built or started on this computer."""
+
+
+class HandshakeError(LinkError):
+    """The board is there, but it speaks another protocol version or message table."""
+
+
+# --- the board -------------------------------------------------------------------------------
+
+
+class BoardError(HilError):
+    """The board refused a request. `status` is the wire's status code, `request` its name."""
+
+    exit_code = 5
+
+    def __init__(self, message: str, *, status: int = 0, request: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.request = request
+
+
+# --- limits and safety -----------------------------------------------------------------------
+
+
+class LimitError(HilError):
+    """A voltage, width, pulse count or time is over a limit; nothing was driven."""
+
+    exit_code = 6
+
+
+class SafetyError(HilError):
+    """The board is in its safe state (stop, watchdog, fault) or not armed."""
+
+    exit_code = 7
+
+
+# --- the chip --------------------------------------------------------------------------------
+
+
+class ChipError(HilError):
+    """The chip is not in the state that the request needs."""
+
+    exit_code = 8
+
+
+class NotFormedError(ChipError):
+    """Cells that were never formed were asked to hold a conductance."""
+
+
+class ChipBusyError(ChipError):
+    """Another process holds this chip's lock."""
+
+
+class CalibrationError(HilError):
+    """A calibration did not converge, or one that is needed is missing or too old."""
+
+    exit_code = 9
+
+
+# --- records ---------------------------------------------------------------------------------
+
+
+class RecordError(HilError):
+    """A run folder or journal cannot be written or read."""
+
+    exit_code = 10

@@ -1,0 +1,219 @@
+"""The real ELF on QEMU: fw_sim.elf against the simulated board, fw_hw.elf line by line."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from hil.sim.board import make_board
+from hil.sim.chip import Chip
+from protocols import messages as m
+from tests.firmware import dialogue
+from tests.firmware.boards import QemuBoard
+from tests.firmware.dialogue import Host
+from tests.firmware.physics import Physics
+from tests.firmware.trace import PINS, Trace
+
+pytestmark = [pytest.mark.usefixtures("emulator"), pytest.mark.slow]
+
+LOOP_CHANNELS = ["drift", "score", "noise 1", "noise 2", *(f"embedding {i}" for i in range(1, 15))]
+
+
+@pytest.fixture
+def sim_image(tmp_path, description, settings):
+    physics = Physics(description, settings, Chip.open(None, settings, description))
+    physics.ticks_per_transaction = 1
+    board = QemuBoard(tmp_path, "arm/fw_sim.elf", physics)
+    yield board
+    board.close()
+
+
+def start(folder, image, pins=PINS):
+    """The shipped image and what follows its lines."""
+    path = folder / "trace"
+    board = QemuBoard(folder, image, trace=path)
+    host = Host(board)
+    assert host.hello().port == m.Port.STM32F407
+    return host, Trace(path, pins)
+
+
+@pytest.fixture
+def hw_image(tmp_path):
+    host, trace = start(tmp_path, "arm/fw_hw.elf")
+    yield host, trace
+    host.board.close()
+
+
+@pytest.fixture
+def spi_image(tmp_path, make):
+    """The same for a board whose DAC 9 stands on SPI 3."""
+    pins = tmp_path / "pins.toml"
+    text = PINS.read_text(encoding="utf-8")
+    pins.write_text(
+        text.replace('din = "PF5"', 'spi = 3\ndin = "PC12"').replace('"PF3"', '"PC10"'),
+        encoding="utf-8",
+    )
+    make("arm", PINS=pins, ARM="build/arm_spi")
+    host, trace = start(tmp_path, "arm_spi/fw_hw.elf", pins)
+    yield host, trace
+    host.board.close()
+
+
+# --- fw_sim.elf --------------------------------------------------------------------------------
+
+
+def test_the_image_gives_the_codes_of_the_simulated_board(sim_image, description, settings):
+    """Tick by tick through semihosting, effects and noise on: every answer agrees to the bit."""
+    physics = sim_image.server.physics
+    sim = Host(make_board(settings, description))
+    image = Host(sim_image)
+    sim.hello()
+    assert image.hello().port == m.Port.QEMU
+    rng = np.random.default_rng(3)
+    requests = [*dialogue.waves(rng), *dialogue.layers(), *dialogue.initial(rng, 20)]
+    for noise in m.Noise:
+        requests += dialogue.run(int(noise), 20, noise)
+    requests += [dialogue.some(rng) for _ in range(150)]
+    for request in requests:
+        wanted, got = sim.ask(request), image.ask(request)
+        if isinstance(request, m.StatusRequest):  # hello had to be repeated: those frames count
+            wanted, got = wanted[:25], got[:25]
+        assert got == wanted, f"{request}: {got.hex()} instead of {wanted.hex()}"
+    assert physics.transactions > 3 * 20 * dialogue.TICKS
+
+
+def test_a_front_end_that_dies_leaves_the_board_alive(sim_image):
+    host = Host(sim_image)
+    host.hello()
+
+    def die(request: bytes) -> bytes:
+        raise OSError("the front end has died")
+
+    sim_image.server.physics.answer = die
+    assert host.exchange(0, 0, m.StopRequest.CODE, b"")[0] == 0
+    status = m.StatusResponse.unpack(host.ask(m.StatusRequest())[1:])
+    assert status.safe_reason == m.SafeReason.INTERLOCK
+
+
+# --- fw_hw.elf ---------------------------------------------------------------------------------
+
+
+def settle(host: Host) -> None:
+    """All that was asked has been done when the answer to this is there."""
+    assert host.ask(m.StatusRequest())[0] == 0
+
+
+def test_power_up_leaves_every_output_safe(hw_image):
+    _, trace = hw_image
+    events = trace.follow()
+    lines = trace.lines
+    assert all(dac.powered for dac in lines.dacs.values())
+    words = [event for event in events if event[0] == "word"]
+    assert [word for _, _, word in words[:10]] == [0xF010] * 10
+    assert {lines.channel(name) for name in LOOP_CHANNELS} == {2048}
+    assert {lines.channel(f"{name} line") for name in ("word", "bit", "source")} == {0}
+    assert not any(lines.switches.values())
+    assert lines.select[2] == 0
+
+
+def test_a_pulse_drives_its_lines_in_order(hw_image):
+    host, trace = hw_image
+    trace.follow()
+    assert host.ask(m.ArmRequest(1000))[0] == 0
+    pulse = m.PulseReadRequestEntry(17, 99, m.Operation.SET, 1000, 1234, 500)
+    assert host.ask(m.PulseReadRequest(163, (pulse,)))[0] == 0
+    assert trace.follow() == [
+        ("select", 0, 17),
+        ("select", 1, 99),
+        ("select", 2, 1),
+        ("word", 5, 0x0000 | 1000),
+        ("word", 5, 0x1000 | 1234),
+        ("word", 5, 0x1000),
+        ("select", 2, 3),
+        ("word", 5, 0x0000 | 2913),
+        ("word", 5, 0x1000 | 163),
+        ("word", 5, 0x1000),
+        ("word", 5, 0x2000),
+        ("word", 5, 0x0000),
+        ("select", 2, 0),
+    ]
+    pulse = m.PulseReadRequestEntry(1, 2, m.Operation.RESET, 1000, 1234, 500)
+    assert host.ask(m.PulseReadRequest(163, (pulse,)))[0] == 0
+    events = trace.follow()
+    assert events[2:6] == [
+        ("select", 2, 2), ("word", 5, 1000), ("word", 5, 0x2000 | 1234), ("word", 5, 0x2000),
+    ]  # fmt: skip
+
+
+def test_refused_pulses_move_no_line(hw_image):
+    host, trace = hw_image
+    trace.follow()
+    pulse = m.PulseReadRequestEntry(17, 99, m.Operation.SET, 1000, 1234, 500)
+    high = m.PulseReadRequestEntry(17, 99, m.Operation.SET, 2914, 1234, 500)
+    assert m.STATUSES[host.ask(m.PulseReadRequest(163, (pulse,)))[0]].name == "not_armed"
+    assert host.ask(m.ArmRequest(1000))[0] == 0
+    assert m.STATUSES[host.ask(m.PulseReadRequest(163, (pulse, high)))[0]].name == "over_limit"
+    assert trace.follow() == []
+
+
+@pytest.mark.parametrize("wiring", ["hw_image", "spi_image"])
+def test_a_run_updates_all_words_of_a_tick_together(wiring, request):
+    host, trace = request.getfixturevalue(wiring)
+    ticks, count = 6, 2
+    rng = np.random.default_rng(2)
+    requests = [*dialogue.waves(rng, ticks, noise=0), *dialogue.layers()]
+    for one in [*requests, *dialogue.initial(rng, count)]:
+        assert host.ask(one)[0] == 0
+    entries = [e for r in requests if isinstance(r, m.WaveLoadRequest) for e in r.entries]
+    offsets = next(r.offset for r in requests if isinstance(r, m.WaveClassRequest))
+    trace.follow()
+    assert host.ask(m.RunRequest(1, 0, count, ticks, m.Noise.NONE, 0, 0, 2, 1))[0] == 0
+    deadline = time.monotonic() + 20
+    while True:
+        progress = m.ProgressResponse.unpack(host.ask(m.ProgressRequest())[1:])
+        if progress.run_state != m.RunState.RUNNING or time.monotonic() > deadline:
+            break
+    settle(host)
+    assert (progress.run_state, progress.done) == (m.RunState.DONE, count)
+    events, lines = trace.follow(), trace.lines
+    updates = lines.updates()
+    assert [set(update) for update in updates] == [{1, 2, 3, 4, 9}] * (ticks * count)
+    for k, update in enumerate(updates):
+        e = entries[k % ticks]
+        shifted = [code + offset for code, offset in zip(e.embedding, offsets, strict=True)]
+        codes = [update[dac][channel] for dac, channel in map(lines.place, LOOP_CHANNELS)]
+        assert codes == [e.drift, e.score, *e.offset, *shifted], f"tick {k}"
+    switches = [event[1:] for event in events if event[0] == "switch"]
+    one = [("preset_1", 1), ("preset_2", 1), ("preset_1", 0), ("preset_2", 0)]
+    one += [("integrate_1", 1), ("integrate_2", 1), ("integrate_1", 0), ("integrate_2", 0)]
+    assert switches == one * count
+    assert {lines.channel(name) for name in LOOP_CHANNELS} == {2048}, "safe after the run"
+
+
+def test_stop_opens_every_switch(hw_image):
+    host, trace = hw_image
+    rng = np.random.default_rng(2)
+    requests = [*dialogue.waves(rng, 20, noise=0), *dialogue.layers(), *dialogue.initial(rng, 50)]
+    for request in requests:
+        assert host.ask(request)[0] == 0
+    assert host.ask(m.RunRequest(1, 0, 50, 20, m.Noise.NONE, 0, 0, 0, 0))[0] == 0
+    assert host.exchange(0, 0, m.StopRequest.CODE, b"")[1] == m.SafeReason.STOP
+    progress = m.ProgressResponse.unpack(host.ask(m.ProgressRequest())[1:])
+    assert progress.run_state == m.RunState.ABORTED
+    trace.follow()
+    assert not any(trace.lines.switches.values())
+    assert {trace.lines.channel(name) for name in LOOP_CHANNELS} == {2048}
+    assert trace.lines.select[2] == 0
+    assert trace.follow() == []
+
+
+def test_what_the_emulator_lacks_is_refused(hw_image):
+    host, _ = hw_image
+    rng = np.random.default_rng(2)
+    for request in [*dialogue.waves(rng), *dialogue.layers(), *dialogue.initial(rng, 1)]:
+        assert host.ask(request)[0] == 0
+    hardware = m.RunRequest(1, 0, 1, 5, m.Noise.HARDWARE, 0, 0, 0, 0)
+    assert m.STATUSES[host.ask(hardware)[0]].name == "not_supported"
+    assert m.STATUSES[host.ask(m.AdvanceRequest(5))[0]].name == "not_supported"
