@@ -1,8 +1,9 @@
 # make setup   the virtual environment in .venv, from the lock file
 # make demo    the main job on the simulated board; leaves a report in runs/
-# make test    lint, types, layers and every test
+# make test    lint, types, layers and every test; TEST_WORKERS=n processes, one per core by default
 # make bench   every benchmark in its quick form
 # make firmware  the images for the STM32F407 (ELF, hex) and their sizes, in firmware/build/arm
+# make fuzz    hostile input for FUZZ_SECONDS (60) into decoder, board and every reader of files
 # make soak    ten million random and mutated frames into the firmware; SOAK_FRAMES=...
 
 SHELL := /bin/bash
@@ -14,8 +15,9 @@ DEBIAN_PACKAGES := python3-venv python3-dev gcc
 # One numerical thread: with small matrices more threads cost more than they bring.
 export OMP_NUM_THREADS ?= 1
 export PYTHONHASHSEED ?= 0
+TEST_WORKERS ?= auto
 
-.PHONY: setup demo test lint bench clean firmware firmware-tools soak
+.PHONY: setup demo test lint bench clean firmware firmware-tools fuzz soak
 
 setup: $(STAMP)
 
@@ -45,6 +47,16 @@ firmware-tools:
 firmware: firmware-tools
 	@$(MAKE) --no-print-directory -C firmware arm
 
+# The Python side by spoiled inputs and by coverage (atheris), then the C side (libFuzzer).
+FUZZ_SECONDS ?= 60
+FUZZ_SEED ?= 1
+fuzz: setup
+	@$(BIN)/python -m fuzz --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)
+	@sh firmware/install_tools.sh .venv/.firmware-tools
+	@if command -v clang-14 >/dev/null; then \
+	  $(MAKE) --no-print-directory -C firmware fuzz FUZZ_SECONDS=$(FUZZ_SECONDS); \
+	else echo "The firmware was not fuzzed: clang-14 is missing." >&2; exit 1; fi
+
 soak: firmware-tools
 	@$(MAKE) --no-print-directory -C firmware soak
 
@@ -60,7 +72,7 @@ lint: setup
 
 test: lint
 	@sh firmware/install_tools.sh .venv/.firmware-tools
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal
 
 # The cell model is held against measurements that are not part of this project; they are where
 # HIL_MEASURED_DATA says. Every benchmark is run, also after one that missed a bar.

@@ -33,7 +33,8 @@ from _common import MISSED, PASSED, keep, option_parser
 
 from hil.sim.cells import CellArray
 from hil.sim.fit import read_tables
-from hil.sim.profile import DEFAULT_PROFILE, Profile, load_profile, parse_profile
+from hil.sim.perturb import tripled_spread
+from hil.sim.profile import DEFAULT_PROFILE, load_profile
 from protocols.errors import HilError
 
 SEED = 7
@@ -56,16 +57,6 @@ class SwappedCells(CellArray):
         """A pulse of the other polarity."""
         swapped = -np.asarray(polarity)
         super().pulse(index, swapped, v_gate_volts, v_line_volts, width_s, now_s)
-
-
-def tripled(profile: Profile) -> Profile:
-    """Negative control: the same profile with three times the cycle-to-cycle spread."""
-    content = profile.model_dump()
-    for law in ("set", "reset"):
-        for key in content[law]:
-            if key.startswith("cycle_") and key != "cycle_correlation":
-                content[law][key] *= 3.0
-    return parse_profile(content, "tripled")
 
 
 def number(value: float, unit: str) -> str:
@@ -121,7 +112,7 @@ def main(argv: list[str] | None = None) -> int:
         print(error)
         return NO_DATA
     if options.triple_c2c:
-        profile = tripled(profile)
+        profile = tripled_spread(profile)
     cells = SwappedCells if options.swap_polarity else CellArray
     copies = QUICK_COPIES if options.quick else COPIES
     bars, simulated = all_bars(tables, profile, options.seed, copies, cells)

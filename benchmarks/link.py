@@ -38,7 +38,8 @@ from _common import Bars, finish, missed_bars, option_parser, text_table
 from _line import ModelledLine
 
 from calibration.forming import form
-from calibration.programming.ispp import Ispp
+from calibration.programming import SETTLE_LONG_S
+from calibration.programming.ispp import Ispp, IsppParams
 from drivers.link import Link
 from drivers.stream import Stream
 from hil import firmware
@@ -186,7 +187,7 @@ def line_figures(host_factor: float) -> dict[str, Figures]:
     placement = place(load_model(config.model), config)
     with Bench(config, description, OpenBoard(line, opened.simulated)) as bench:
         form(bench.macro, placement.cells, config.forming)
-        programmer = Ispp(config.programming, bench.wait)
+        programmer = Ispp(IsppParams(settle_s=SETTLE_LONG_S), bench.wait)
         return {
             "full-array read": used(line, bench.macro.read_map),
             "write-verify": used(

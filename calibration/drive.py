@@ -1,252 +1,223 @@
-"""Trim the drive: choose the words of a solve so that the programmed network's field fits best.
+"""Trim the drive: choose words and embedding of a solve so that the programmed network serves best.
 
-A programmed network's output s' differs from that of the ideal one, s. The loop integrates
-
-    dx/dt / β  =  α(τ) x + γ(τ) s'(x, τ) + ω(τ)
-
-and α, γ, ω are words that the host chooses: f, g2 and the two offset channels. So s' is probed on
-the board at points that solutions pass through, and s' = A s + B x + C is fitted with A, B and C
-smooth in τ. Then γ = c / A, α = a - γ B and ω = -γ C give the field a x + c s that the model wants,
-as far as that many figures can. Errors of the conductances that act like a gain or an offset of the
-field are so taken out without a pulse.
-
-Before that, the embedding is trimmed: with the conductances as read (`calibration.twin`) a constant
-is added to each of its channels so that what no word can take out becomes smallest. What is left is
-reported as the residual. Both procedures are this project's own.
+What a programmed network gets wrong, the host can make up for without a pulse: the words f, g2 and
+the two offset channels scale and shift the field tick by tick, and the 14 embedding voltages move
+the kinks of both hidden layers tick by tick. The network is probed on the board where solutions
+pass, the twin that was read back from its cells is refined with what its layers gave
+(`calibration.repair_twin`), and words and embedding are fitted on that twin so that its solutions
+end where the software's end (`calibration.repair_flow`). With the new drive loaded the network is
+probed again, because a moved embedding shows parts of the layers that were in the dark.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 from calibration.arrays import FloatArray, IntArray
 from calibration.progress import Progress, silent
+from calibration.repair_flow import Drive, FitParams, Flow, Reach, fit_flow, nominal_drive
+from calibration.repair_twin import Probes, prediction_error, refine_twin
 from calibration.twin import Twin
-from drivers.integrator import Integrator
 from protocols.errors import CalibrationError, InputError
+
+LARGEST_SURPRISE = 0.5
+"""Of the probed output, root mean square: a twin that is further off predicts nothing (this
+project's choice; read noise alone makes some 0.05 to 0.1)."""
+ProbeField = Callable[[Drive], Probes]
+"""Loads a drive and probes the layers where solutions pass."""
 
 
 @dataclass(frozen=True)
 class DriveParams:
-    """How much is probed.
+    """How much is probed, and how much is fitted.
 
     Attributes:
         ticks: ticks of a solve at which the network is probed, spread evenly.
         points: positions per tick.
         samples: conversions per probed output.
-        prior_sd: how far the output is expected to be off, as a fraction of it.
-        degree: of the polynomials in time that A, B and C are.
+        passes: probe and fit so often the first time; later trims start from the last one.
+        weight_sd: how far a weight as read back is expected to be off, over its layer's largest.
+        trajectories: solutions whose ends are fitted.
+        stride: ticks per step of their integration.
+        degree, embedding_degree: of the polynomials in time that words and embedding are.
+        word_sd: how far the words are expected to move, as a fraction of them.
         embedding_sd_volts: how far an embedding channel is expected to be moved.
-        iterations: linearised steps of the embedding trim.
-        largest_change: the output may be off by this fraction; more means a broken network.
+        iterations: steps of the fit, at most.
+        largest_change: no word is changed by more than this fraction.
+        largest_error: ends may be off by this fraction of their size after the fit; more means a
+            broken network.
     """
 
-    ticks: int = 21
-    points: int = 40
+    ticks: int = 15
+    points: int = 20
     samples: int = 2
-    prior_sd: float = 0.1
+    passes: int = 2
+    weight_sd: float = 0.01
+    trajectories: int = 600
+    stride: int = 4
     degree: int = 4
+    embedding_degree: int = 4
+    word_sd: float = 0.05
     embedding_sd_volts: float = 0.01
-    iterations: int = 8
+    iterations: int = 20
     largest_change: float = 0.5
+    largest_error: float = 0.2
 
     def __post_init__(self) -> None:
-        lowest = {"ticks": 2, "points": 4, "samples": 1, "degree": 0, "iterations": 0}
+        lowest = {
+            "ticks": 2,
+            "points": 4,
+            "samples": 1,
+            "passes": 1,
+            "trajectories": 10,
+            "stride": 1,
+            "degree": 0,
+            "embedding_degree": 0,
+            "iterations": 0,
+        }
         for name, least in lowest.items():
             if getattr(self, name) < least:
                 raise InputError(f"Drive trim: {name}={getattr(self, name)}; at least {least}.")
-        for name in ("prior_sd", "embedding_sd_volts", "largest_change"):
+        for name in (
+            "weight_sd",
+            "word_sd",
+            "embedding_sd_volts",
+            "largest_change",
+            "largest_error",
+        ):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0.0):
                 raise InputError(f"Drive trim: {name}={value}; a positive number is needed.")
+        if not self.largest_change < 1.0:
+            raise InputError(f"Drive trim: largest_change={self.largest_change}; less than 1.")
 
     def probed(self, count: int) -> IntArray:
         """The ticks that are probed, of `count`."""
         chosen = np.linspace(0, count - 1, min(self.ticks, count))
         return np.unique(np.round(chosen).astype(np.int64))
 
-
-@dataclass(frozen=True)
-class Field:
-    """What the loop should integrate, at the probed ticks.
-
-    Attributes:
-        ticks: (k,) their numbers.
-        beta: (k,) β there, the weight of an error of the field.
-        x_volts: (k, n, 2) where.
-        s_volts: (k, n, 2) the ideal network's output there.
-        drift, score: a and c of the module's equation.
-    """
-
-    ticks: IntArray
-    beta: FloatArray
-    x_volts: FloatArray
-    s_volts: FloatArray
-    drift: float
-    score: float
-
-    @property
-    def weight(self) -> FloatArray:
-        """(k, 1, 1) of an error at each tick."""
-        return np.asarray(np.sqrt(self.beta / self.beta.mean())[:, None, None])
+    def fit(self, last_sd: float = 0.0) -> FitParams:
+        """What is free in a fit; with `last_sd` the last layer as well."""
+        return FitParams(
+            degree=self.degree,
+            embedding_degree=self.embedding_degree,
+            word_sd=self.word_sd,
+            embedding_sd_volts=self.embedding_sd_volts,
+            last_sd=last_sd,
+            stride=self.stride,
+            iterations=self.iterations,
+        )
 
 
 @dataclass(frozen=True)
 class DriveTrim:
-    """What the drive is changed by, for each tick of a solve.
+    """What is driven instead of the ideal network's words, and the twin that it was fitted on.
 
     Attributes:
-        drift, score: (ticks,) factors on the rates of the drift and the score word.
-        offset_volts: (ticks, 2) ω, to be multiplied by β to give volts per model time.
-        residual_before, residual_after: root mean square over the probes, weighted with β, of the
-            output's error over that of the output: of the whole error, and of what the fit leaves
-            (read noise included).
-        probes: how many.
+        drive: words as factors, offsets and embedding, for each tick.
+        twin: the network as measured, in the model's order.
+        error_before, error_after: how far the twin's solutions end from the software's, over the
+            size of the ends (Huber's mean as a root), with the ideal network's drive and with this
+            one.
+        probe_error: root mean square of the twin's output against the probes, over the output.
+        probes: how many points were probed.
+        coefficients: what the next trim starts from.
     """
 
-    drift: FloatArray
-    score: FloatArray
-    offset_volts: FloatArray
-    residual_before: float
-    residual_after: float
+    drive: Drive
+    twin: Twin
+    error_before: float
+    error_after: float
+    probe_error: float
     probes: int
+    coefficients: FloatArray
 
     def to_dict(self) -> dict[str, object]:
-        """Plain values for JSON."""
-        return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in asdict(self).items()}
+        """Plain values for JSON: figures, words, and the embedding's coefficients."""
+        drive = self.drive
+        return {
+            "error_before": self.error_before,
+            "error_after": self.error_after,
+            "probe_error": self.probe_error,
+            "probes": self.probes,
+            "drift": drive.drift.tolist(),
+            "score": drive.score.tolist(),
+            "offset_volts": drive.offset_volts.tolist(),
+            "coefficients": self.coefficients.tolist(),
+        }
 
 
 def trim_drive(
-    integrator: Integrator,
-    field: Field,
-    ticks: int,
+    flow: Flow,
+    twin: Twin,
+    reach: Reach,
+    probe: ProbeField,
     params: DriveParams | None = None,
+    last: DriveTrim | None = None,
     progress: Progress | None = None,
 ) -> DriveTrim:
-    """Probe the network that is connected and choose the words that fit its field best.
-
-    The waveforms of the solve have to be loaded: a probe holds the embedding of one tick.
+    """Probe the network that is connected and choose what to drive it with.
 
     Args:
-        integrator: the loop.
-        field: where and what it should be.
-        ticks: length of the solve.
+        flow: the software's solutions.
+        twin: the network as its cells read.
+        reach: what the converters can give.
+        probe: loads a drive on the board and probes the layers.
         params: None is the default.
-        progress: counts probed ticks.
+        last: an earlier trim of the same network, which this one starts from.
+        progress: counts passes.
 
     Raises:
-        CalibrationError: the network's output is off by more than `largest_change`.
+        CalibrationError: no drive brings the ends within `largest_error`, or the probed output
+            cannot be explained by the network's own layers.
     """
     chosen, report = params or DriveParams(), progress or silent
-    measured = np.empty_like(field.s_volts)
-    for k, tick in enumerate(field.ticks):
-        report(k, len(field.ticks), "probing the network's field")
-        measured[k] = integrator.probe(int(tick), field.x_volts[k], chosen.samples)[-1]
-    report(len(field.ticks), len(field.ticks), "probing the network's field")
-    trim = fit_drive(field, measured, ticks, chosen)
-    gain = 1.0 / trim.score
-    worst = float(gain[np.abs(gain - 1.0).argmax()])
-    if not abs(worst - 1.0) < chosen.largest_change:
+    drive = nominal_drive(flow) if last is None else last.drive
+    coefficients = None if last is None else last.coefficients
+    passes = chosen.passes if last is None else 1
+    seen: list[Probes] = []
+    for done in range(passes):
+        report(done, passes, "trimming the drive")
+        seen.append(probe(drive))
+        refined = refine_twin(twin, joined(seen), chosen.weight_sd, flow.unit_volts)
+        fit = fit_flow(refined, flow, reach, chosen.fit(), coefficients)
+        drive, coefficients = fit.drive, fit.coefficients
+    report(passes, passes, "trimming the drive")
+    every = joined(seen)
+    surprise = prediction_error(fit.twin, every)
+    if not surprise < LARGEST_SURPRISE:
         raise CalibrationError(
-            f"The programmed network's output is {worst:.2f} times what it should be, and at most "
-            f"{chosen.largest_change:.0%} can be trimmed: verify the cells and program them again."
+            f"The programmed network's output is {surprise:.0%} off what its cells and its hidden "
+            "layers make one expect: verify the cells and program them again."
         )
-    return trim
-
-
-def fit_drive(field: Field, measured: FloatArray, ticks: int, params: DriveParams) -> DriveTrim:
-    """The drive for outputs `measured` (k, n, 2) in volts; the arithmetic of `trim_drive`.
-
-    The measured output is the response of the regression, because it is noisy and s and x are not:
-    as a regressor it would bias the gains. Where s and x are nearly proportional (early in a solve)
-    A and B cannot be told apart; so deviations from the ideal network are expected to be of the
-    size `prior_sd`, against the scatter of the output as the noise.
-    """
-    matrix = _design(field, ticks, params)
-    weight = field.weight
-    wanted = (weight * (measured - field.s_volts)).reshape(-1)
-    found = _ridge(matrix, wanted, np.full(matrix.shape[1], _rms(wanted) / params.prior_sd))
-    every = found.reshape(4, -1) @ _basis(np.arange(ticks), ticks, params.degree).T  # (4, ticks)
-    size, reach = _rms(field.s_volts), _rms(field.x_volts)
-    gain, mixed, still = 1.0 + every[0], size / reach * every[1], size * every[2:]
-    score = field.score / gain
+    if not fit.error_after < chosen.largest_error:
+        raise CalibrationError(
+            f"The programmed network's solutions end {fit.error_after:.0%} of their size away from "
+            f"the software's however it is driven, and at most {chosen.largest_error:.0%} is "
+            "allowed: verify the cells and program them again."
+        )
     return DriveTrim(
-        drift=(field.drift - score * mixed) / field.drift,
-        score=score / field.score,
-        offset_volts=-(score * still).T,
-        residual_before=_rms(wanted) / _rms(weight * field.s_volts),
-        residual_after=_rms(wanted - matrix @ found) / _rms(weight * field.s_volts),
-        probes=int(np.prod(field.s_volts.shape[:2])),
+        drive=drive,
+        twin=fit.twin,
+        error_before=fit.error_before,
+        error_after=fit.error_after,
+        probe_error=surprise,
+        probes=len(every),
+        coefficients=fit.coefficients,
     )
 
 
-def fit_embedding(
-    field: Field, twin: Twin, embedding_volts: FloatArray, ticks: int, params: DriveParams
-) -> FloatArray:
-    """(channels,) volts to add to each embedding channel.
-
-    Args:
-        field: where and what the network should be.
-        twin: the network as its conductances were read.
-        embedding_volts: (k, channels) at the probed ticks.
-        ticks: length of the solve.
-        params: widths of the priors and number of linearised steps.
-
-    The words of `fit_drive` are fitted along, so that the embedding is spent on what they cannot
-    do. The best of all steps is returned, which may be no change.
-    """
-    k, n, _ = field.x_volts.shape
-    channels = embedding_volts.shape[1]
-    x = field.x_volts.reshape(-1, 2)
-    words, weight = _design(field, ticks, params), field.weight
-    offset = best = np.zeros(channels)
-    lowest = np.inf
-    for _ in range(params.iterations + 1):
-        s, slope = twin.sensitivity(x, np.repeat(embedding_volts + offset, n, axis=0))
-        wanted = (weight * (s.reshape(k, n, 2) - field.s_volts)).reshape(-1)
-        noise = _rms(wanted)
-        priors = np.full(words.shape[1], noise / params.prior_sd)
-        left = wanted - words @ _ridge(words, wanted, priors)
-        if _rms(left) < lowest:
-            lowest, best = _rms(left), offset
-        moved = -(weight[..., None] * slope.reshape(k, n, 2, channels)).reshape(-1, channels)
-        priors = np.append(priors, np.full(channels, noise / params.embedding_sd_volts))
-        step = _ridge(np.hstack([words, moved]), wanted, priors)[words.shape[1] :]
-        offset = offset + 0.7 * step
-    return best
-
-
-def _design(field: Field, ticks: int, params: DriveParams) -> FloatArray:
-    """Weighted columns of A, B, C_1, C_2 times each polynomial, (k n 2, 4 b)."""
-    s, x = field.s_volts, field.x_volts
-    size = _rms(s)
-    signals = np.zeros((*s.shape, 4))
-    signals[..., 0], signals[..., 1] = s, size / _rms(x) * x
-    signals[:, :, 0, 2] = signals[:, :, 1, 3] = size
-    basis = _basis(field.ticks, ticks, params.degree)
-    design = signals[..., None] * basis[:, None, None, None, :]  # (k, n, 2, 4, b)
-    return np.asarray((field.weight[..., None, None] * design).reshape(s.size, -1))
-
-
-def _ridge(matrix: FloatArray, wanted: FloatArray, priors: FloatArray) -> FloatArray:
-    """Least squares with each unknown expected at 0; `priors` are noise over its expected size."""
-    found, *_ = np.linalg.lstsq(
-        np.concatenate([matrix, np.diag(priors)]),
-        np.concatenate([wanted, np.zeros(len(priors))]),
-        rcond=None,
+def joined(parts: list[Probes]) -> Probes:
+    """All probes together."""
+    first, second, output = (
+        np.concatenate(layer) for layer in zip(*(p.outputs_volts for p in parts), strict=True)
     )
-    return np.asarray(found)
-
-
-def _basis(ticks: IntArray, count: int, degree: int) -> FloatArray:
-    """(k, degree + 1) Legendre polynomials over a solve of `count` ticks."""
-    return np.asarray(
-        np.polynomial.legendre.legvander(2.0 * ticks / max(count - 1, 1) - 1.0, degree)
+    return Probes(
+        np.concatenate([part.x_volts for part in parts]),
+        np.concatenate([part.embedding_volts for part in parts]),
+        (first, second, output),
     )
-
-
-def _rms(values: FloatArray) -> float:
-    return float(np.sqrt(np.mean(values**2)))

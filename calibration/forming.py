@@ -128,7 +128,7 @@ def form(
     conductance = macro.read(cells)
     formed = conductance > chosen.threshold_siemens
     volts, pulses, rounds = np.full(len(cells), np.nan), np.zeros(len(cells), np.int64), 0
-    with macro.armed(chosen.armed_s):
+    with macro.armed(chosen.armed_s, renewing=True):
         for line_volts in chosen.ramp_volts:
             open_cells = np.flatnonzero(~formed)
             report(int(formed.sum()), len(cells), f"forming at {line_volts:.2f} V", conductance)

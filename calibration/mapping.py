@@ -17,8 +17,11 @@ is sqrt(sigma(G+)^2 + sigma(G-)^2) / (high - low): a lower edge widens the range
 is restless (measured re-reads of 1T1R cells: standard deviation 0.36 % at 150-200 uS, 2.6 % at
 100-150, 6.3 % at 60-100; spread of a programmed level 2 uS at the top, 6 at 100-140, 9 at 60-100).
 With the shipped score network on simulated chips the two balance: lower edges from 50 to 100 uS
-give the same weight error within a tenth. The upper edge is what nearly every cell reaches: with
-the gate wide open the measured SET saturates at 195 uS (5th percentile of cells) to 240 uS.
+give the same weight error within a tenth. Further down the range wins: from 10 uS the error is
+about a third smaller an hour after programming (simulated), for more pulses and more cells that
+fall short; `calibration.mapping_levels` compares and chooses. The upper edge is what nearly every
+cell reaches: with the gate wide open the measured SET saturates at 195 uS (5th percentile of cells)
+to 240 uS.
 """
 
 from __future__ import annotations
@@ -26,18 +29,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 
-from calibration.arrays import FloatArray
+from calibration.arrays import FloatArray, IntArray
 from calibration.placement import Placement, Scheme, check_extent
 from drivers.integrator import LayerBlock
 from drivers.rram.geometry import Cells, Geometry
 from protocols.errors import MappingError
 from protocols.hardware import Converters, Loop
 
-__all__ = ["Anchor", "MappingOptions", "Placement", "map_network"]
+__all__ = ["Anchor", "Layout", "MappingOptions", "Placement", "map_network"]
 
 Anchor = Literal["top", "centre", "bottom"]
 MAX_LAYERS = 3
@@ -103,6 +107,20 @@ class MappingOptions:
         return SINGLE_ENDED_WINDOW_SIEMENS if single else DIFFERENTIAL_WINDOW_SIEMENS
 
 
+@dataclass(frozen=True)
+class Layout:
+    """Where the blocks stand, and which hidden unit stands at each place of them.
+
+    Attributes:
+        corners: (row, column) of each layer's block. No two blocks share a row or a column: a row
+            carries the inputs of one layer, a column the output of one.
+        order: unit of the model at each hidden place; empty is the model's own order.
+    """
+
+    corners: tuple[tuple[int, int], ...]
+    order: tuple[int, ...] = ()
+
+
 def map_network(
     weights: Sequence[FloatArray],
     biases: Sequence[FloatArray],
@@ -111,8 +129,9 @@ def map_network(
     loop: Loop,
     converters: Converters,
     options: MappingOptions | None = None,
+    layout: Layout | None = None,
 ) -> Placement:
-    """Place a network, one block per layer down the diagonal; off-block cells stay unformed.
+    """Place a network, one block per layer; off-block cells stay unformed.
 
     Args:
         weights: (out, in) per layer, in model units; at most three layers.
@@ -121,17 +140,22 @@ def map_network(
         loop: bias voltage and hidden width of the board.
         converters: steps of the feedback resistor and of the reference conductance.
         options: scheme, window and corner; None is the default.
+        layout: where the blocks stand; None is down the diagonal from the corner of the options.
 
     Raises:
         MappingError: the network is not finite, its shapes do not chain, it needs more lines than
-            the macro has, or a weight is too large for the largest feedback resistor.
+            the macro has, blocks share a line, or a weight is too large for the largest feedback
+            resistor.
     """
     chosen = options or MappingOptions()
     layers = _checked(weights, biases, loop)
     parts = [_Layer.scaled(*layer, loop, converters, chosen, n) for n, layer in enumerate(layers)]
-    blocks = _blocks(parts, geometry, chosen)
+    order: tuple[int, ...] = () if layout is None else _empty_if_own(layout.order, parts[0])
+    corners = _diagonal(parts, chosen) if layout is None else layout.corners
+    blocks = _blocks(parts, corners, geometry)
     columns = [
-        _cells_of(n, part, block) for n, (part, block) in enumerate(zip(parts, blocks, strict=True))
+        _cells_of(n, part, block, *_units(n, part, len(parts), order))
+        for n, (part, block) in enumerate(zip(parts, blocks, strict=True))
     ]
     joined = [np.concatenate(column) for column in zip(*columns, strict=True)]
     rows, cols, layer, output, into, sign, target = joined
@@ -147,7 +171,13 @@ def map_network(
         output=output.astype(np.int64),
         input=into.astype(np.int64),
         sign=sign.astype(np.int64),
+        order=order,
     )
+
+
+def _empty_if_own(order: tuple[int, ...], first: _Layer) -> tuple[int, ...]:
+    """An order that is the model's own is written as none."""
+    return () if order == tuple(range(first.positive.shape[0])) else order
 
 
 def _checked(
@@ -192,6 +222,16 @@ class _Layer:
     negative: FloatArray | None
     feedback_ohm: float
     reference_siemens: float
+
+    @property
+    def rows(self) -> int:
+        """Lines that the layer takes, the bias row with them."""
+        return int(self.positive.shape[1])
+
+    @property
+    def columns(self) -> int:
+        """Lines that the layer takes, two per output when differential."""
+        return int(self.positive.shape[0]) * (1 if self.negative is None else 2)
 
     @classmethod
     def scaled(
@@ -261,17 +301,32 @@ def _arms(difference: FloatArray, options: MappingOptions) -> tuple[FloatArray, 
     return middle + 0.5 * difference, middle - 0.5 * difference
 
 
-def _blocks(
-    parts: Sequence[_Layer], geometry: Geometry, options: MappingOptions
-) -> list[LayerBlock]:
+def _diagonal(parts: Sequence[_Layer], options: MappingOptions) -> tuple[tuple[int, int], ...]:
+    """Corners of blocks down the diagonal."""
     corners, row, column = [], options.first_row, options.first_column
-    rows = columns = 0
     for part in parts:
-        outputs, inputs = part.positive.shape
         corners.append((row, column))
-        rows, columns = row + inputs, column + outputs * (1 if part.negative is None else 2)
-        row, column = rows + options.row_spacing, columns + options.column_spacing
-    check_extent(rows, columns, geometry)
+        row += part.rows + options.row_spacing
+        column += part.columns + options.column_spacing
+    return tuple(corners)
+
+
+def _blocks(
+    parts: Sequence[_Layer], corners: Sequence[tuple[int, int]], geometry: Geometry
+) -> list[LayerBlock]:
+    if len(corners) != len(parts):
+        raise MappingError(f"{len(corners)} corners for a network of {len(parts)} layers.")
+    check_extent(
+        max(row + part.rows for part, (row, _) in zip(parts, corners, strict=True)),
+        max(column + part.columns for part, (_, column) in zip(parts, corners, strict=True)),
+        geometry,
+    )
+    _refuse_shared(
+        "row", [(c[0], c[0] + part.rows) for part, c in zip(parts, corners, strict=True)]
+    )
+    _refuse_shared(
+        "column", [(c[1], c[1] + part.columns) for part, c in zip(parts, corners, strict=True)]
+    )
     return [
         LayerBlock(
             first_row=first_row,
@@ -286,17 +341,42 @@ def _blocks(
     ]
 
 
-def _cells_of(index: int, part: _Layer, block: LayerBlock) -> tuple[FloatArray, ...]:
+def _refuse_shared(line: str, spans: Sequence[tuple[int, int]]) -> None:
+    """Two layers on one line would drive it with two voltages, or add their currents."""
+    if min(spans)[0] < 0:
+        raise MappingError(f"A layer starts at {line} {min(spans)[0]}; {line}s count from 0.")
+    for (_, end), (start, _) in pairwise(sorted(spans)):
+        if start < end:
+            raise MappingError(f"Two layers share {line} {start}; each {line} belongs to one.")
+
+
+def _units(
+    index: int, part: _Layer, count: int, order: tuple[int, ...]
+) -> tuple[IntArray, IntArray]:
+    """The model's output and input number at each place of a block."""
+    outputs, inputs = part.positive.shape
+    hidden = np.array(order, dtype=np.int64)
+    out = hidden if order and index < count - 1 else np.arange(outputs)
+    into = np.append(hidden, inputs - 1) if order and index > 0 else np.arange(inputs)
+    if sorted(out) != list(range(outputs)) or sorted(into) != list(range(inputs)):
+        raise MappingError(f"Layer {index}: order={order} is not one of its hidden units.")
+    return out, into
+
+
+def _cells_of(
+    index: int, part: _Layer, block: LayerBlock, out: IntArray, into: IntArray
+) -> tuple[FloatArray, ...]:
     """Row, column, layer, output, input, sign and target of a layer's cells, row by row."""
     arms = [part.positive] if part.negative is None else [part.positive, part.negative]
-    target = np.stack([arm.T for arm in arms], axis=-1)  # (inputs, outputs, arms)
-    into, output, arm = np.indices(target.shape)
+    wired = [arm[np.ix_(out, into)].T for arm in arms]
+    target = np.stack(wired, axis=-1)  # (inputs, outputs, arms)
+    row, column, arm_number = np.indices(target.shape)
     return (
-        (block.first_row + into).ravel().astype(np.float64),
-        (block.first_column + len(arms) * output + arm).ravel().astype(np.float64),
+        (block.first_row + row).ravel().astype(np.float64),
+        (block.first_column + len(arms) * column + arm_number).ravel().astype(np.float64),
         np.full(target.size, float(index)),
-        output.ravel().astype(np.float64),
-        into.ravel().astype(np.float64),
-        (1 - 2 * arm).ravel().astype(np.float64),
+        out[column].ravel().astype(np.float64),
+        into[row].ravel().astype(np.float64),
+        (1 - 2 * arm_number).ravel().astype(np.float64),
         target.ravel(),
     )

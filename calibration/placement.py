@@ -8,27 +8,35 @@ bias row over the volts of one unit, because a layer computes
 
 with v_r = volts_per_unit * x_r on the input rows and bias_volts on the last row of the block.
 `Placement.weights_from` is that algebra read backwards, for any conductances.
+
+Hidden units may stand in another order on the macro than in the model (to keep clear of bad cells).
+All hidden layers share one order, because the same embedding voltages enter all of them. `order`
+says which unit of the model stands at each place; `layer`, `output` and `input` of a cell, and so
+everything that is computed from them, count in the model's order. Only what is wired is permuted:
+the columns and rows of the cells, the embedding channels and the hidden outputs that a probe shows.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from calibration.arrays import FloatArray, IntArray
+from calibration.arrays import BoolArray, FloatArray, IntArray
 from drivers.integrator import LayerBlock
 from drivers.rram.geometry import Cells, Geometry
-from protocols.errors import MappingError
+from protocols.errors import FileError, InputError, MappingError
+from protocols.files import parse_json, read_text
 from protocols.hardware import explain
 
 Scheme = Literal["differential", "single_ended"]
 MAX_FILE_BYTES = 8 << 20
-_FORMAT: Literal["placement-1"] = "placement-1"
+_FORMAT: Literal["placement-2"] = "placement-2"
+"""Version 1, which is read too, has no `order` and no `fixed`."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,9 @@ class Placement:
         layer, output, input: (n,) the weight that a cell belongs to; the input after a layer's last
             one is its bias.
         sign: (n,) +1 or -1, the sign with which the conductance counts.
+        order: unit of the model at each hidden place of the macro; empty is the model's own order.
+        fixed: (n,) cells that cannot be programmed (dead or stuck): their target is where they
+            stand, they are neither formed nor pulsed. None is no such cell.
     """
 
     scheme: Scheme
@@ -59,9 +70,15 @@ class Placement:
     output: IntArray
     input: IntArray
     sign: IntArray
+    order: tuple[int, ...] = ()
+    fixed: BoolArray | None = None
 
     def __post_init__(self) -> None:
         count = len(self.cells)
+        if self.fixed is not None and self.fixed.shape != (count,):
+            raise MappingError(
+                f"A placement of {count} cells has {self.fixed.shape} marks of fixed cells."
+            )
         parts = (self.target_siemens, self.layer, self.output, self.input, self.sign)
         if any(part.shape != (count,) for part in parts):
             raise MappingError(
@@ -98,9 +115,22 @@ class Placement:
             biases.append(total[:, -1] * self.bias_volts / self.volts_per_unit)
         return weights, biases
 
-    def with_targets(self, target_siemens: FloatArray) -> Placement:
-        """The same cells with other targets (n,)."""
-        return Placement(**{**self.__dict__, "target_siemens": np.asarray(target_siemens)})
+    def with_targets(self, target_siemens: FloatArray, fixed: BoolArray | None = None) -> Placement:
+        """The same cells with other targets (n,); `fixed` None keeps the marks."""
+        marks = self.fixed if fixed is None else fixed
+        return replace(self, target_siemens=np.asarray(target_siemens), fixed=marks)
+
+    @property
+    def driven(self) -> IntArray:
+        """(m,) index of the cells that are formed and programmed: all but the fixed ones."""
+        if self.fixed is None:
+            return np.arange(len(self), dtype=np.int64)
+        return np.flatnonzero(~self.fixed)
+
+    @property
+    def channels(self) -> IntArray | None:
+        """(hidden width,) the model's channel at each channel of the board; None: its own order."""
+        return np.array(self.order, dtype=np.int64) if self.order else None
 
     def partner(self) -> IntArray:
         """(n,) index of the other arm of each cell's pair, -1 where there is none."""
@@ -139,6 +169,8 @@ class Placement:
             "output": self.output.tolist(),
             "input": self.input.tolist(),
             "sign": self.sign.tolist(),
+            "order": list(self.order),
+            "fixed": [] if self.fixed is None else np.flatnonzero(self.fixed).tolist(),
         }
 
     @classmethod
@@ -165,8 +197,10 @@ class Placement:
                 output=np.array(file.output, np.int64),
                 input=np.array(file.input, np.int64),
                 sign=np.array(file.sign, np.int64),
+                order=tuple(file.order),
+                fixed=_marks(file.fixed, len(file.rows)),
             )
-        except MappingError as error:
+        except InputError as error:
             raise MappingError(f"{source}: {error}") from error
 
     def save(self, path: Path) -> None:
@@ -188,13 +222,9 @@ class Placement:
             MappingError: no such file, too large, not JSON, or not a placement.
         """
         try:
-            if path.stat().st_size > MAX_FILE_BYTES:
-                raise MappingError(f"{path}: larger than {MAX_FILE_BYTES} bytes; not a placement.")
-            data = json.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
+            data = parse_json(read_text(path, MAX_FILE_BYTES))
+        except FileError as error:
             raise MappingError(f"{path}: the placement cannot be read ({error}).") from error
-        except (ValueError, RecursionError) as error:
-            raise MappingError(f"{path}: not JSON ({error}); not a placement.") from error
         return cls.from_dict(data, path)
 
 
@@ -227,6 +257,44 @@ def check_extent(rows: int, columns: int, geometry: Geometry) -> None:
         )
 
 
+def _marks(numbers: list[int], count: int) -> BoolArray | None:
+    if not numbers:
+        return None
+    if max(numbers) >= count:
+        raise MappingError(f"fixed names cell {max(numbers)} of a placement of {count} cells.")
+    marks = np.zeros(count, dtype=np.bool_)
+    marks[numbers] = True
+    return marks
+
+
+def _places(placement: Placement, index: int) -> tuple[IntArray, IntArray]:
+    """Where each (output, input) number of a layer's weights stands in its block."""
+    block, last = placement.blocks[index], index == len(placement.blocks) - 1
+    outputs, inputs = np.arange(block.outputs), np.arange(block.inputs)
+    if placement.order:
+        where = np.argsort(np.array(placement.order))
+        if not last:
+            outputs = where
+        if index > 0:
+            inputs = np.append(where, len(where))
+    return outputs, inputs
+
+
+def _check_order(placement: Placement) -> None:
+    order = placement.order
+    if not order:
+        return
+    if sorted(order) != list(range(len(order))):
+        raise MappingError(f"order={order} is not a permutation of the hidden units.")
+    widths = [block.outputs for block in placement.blocks[:-1]]
+    widths += [block.inputs - 1 for block in placement.blocks[1:]]
+    if any(wide != len(order) for wide in widths):
+        raise MappingError(
+            f"An order of {len(order)} hidden units for layers of {sorted(set(widths))} units: "
+            "one order is shared by all hidden layers."
+        )
+
+
 def _check_owners(placement: Placement) -> None:
     """Every cell belongs to a weight of its block, and stands where the block says."""
     if not placement.blocks:
@@ -240,15 +308,18 @@ def _check_owners(placement: Placement) -> None:
         )
     if not np.all(np.isfinite(placement.target_siemens) & (placement.target_siemens > 0.0)):
         raise MappingError("A target conductance is not a finite positive number.")
+    _check_order(placement)
     for index, block in enumerate(placement.blocks):
         mine = placement.layer == index
         step = 2 if block.differential else 1
         arm = (1 - placement.sign[mine]) // 2
-        rows = block.first_row + placement.input[mine]
-        columns = block.first_column + step * placement.output[mine] + arm
         good = (placement.input[mine] >= 0) & (placement.input[mine] < block.inputs)
         good &= (placement.output[mine] >= 0) & (placement.output[mine] < block.outputs)
         good &= (arm >= 0) & (arm < step)
+        place_out, place_in = _places(placement, index)
+        rows = block.first_row + place_in[placement.input[mine] % block.inputs]
+        columns = block.first_column + step * place_out[placement.output[mine] % block.outputs]
+        columns = columns + arm
         good &= rows == placement.cells.rows[mine]
         good &= columns == placement.cells.columns[mine]
         needed = block.inputs * block.outputs * step
@@ -279,7 +350,7 @@ class _BlockFile(_Part):
 
 
 class _PlacementFile(_Part):
-    format: Literal["placement-1"]
+    format: Literal["placement-1", "placement-2"]
     scheme: Scheme
     window_siemens: tuple[_Positive, _Positive]
     volts_per_unit: _Positive
@@ -292,3 +363,5 @@ class _PlacementFile(_Part):
     output: list[_Line]
     input: list[_Line]
     sign: list[Literal[-1, 1]]
+    order: Annotated[list[_Line], Field(max_length=256)] = []
+    fixed: Annotated[list[Annotated[int, Field(ge=0, le=1 << 20)]], Field(max_length=1 << 18)] = []

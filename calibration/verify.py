@@ -45,13 +45,17 @@ class ErrorStatistics:
 
 @dataclass(frozen=True)
 class VerifyResult:
-    """One averaged reading per cell against its target; arrays in the order of `cells`."""
+    """One averaged reading per cell against its target; arrays in the order of `cells`.
+
+    `read_at_s` is the board's time after the readings.
+    """
 
     cells: Cells
     target_siemens: FloatArray
     tolerance_siemens: FloatArray
     reading_siemens: FloatArray
     bench_s: float
+    read_at_s: float = 0.0
 
     @property
     def error_siemens(self) -> FloatArray:
@@ -95,6 +99,7 @@ class VerifyResult:
             "in_tolerance": int(self.in_tolerance.sum()),
             "statistics_siemens": asdict(self.statistics()),
             "bench_s": self.bench_s,
+            "read_at_s": self.read_at_s,
             "rows": self.cells.rows.tolist(),
             "columns": self.cells.columns.tolist(),
             "target_siemens": self.target_siemens.tolist(),
@@ -124,4 +129,5 @@ def verify(
     report(0, len(cells), "reading", None)
     reading = macro.read(cells, samples=chosen.samples)
     report(len(cells), len(cells), "read", reading)
-    return VerifyResult(cells, wanted, tolerance, reading, macro.time_s - start_s)
+    spent_s = macro.time_s - start_s
+    return VerifyResult(cells, wanted, tolerance, reading, spent_s, macro.time_s)

@@ -24,7 +24,7 @@ class Batch:
         on_response: OnResponse | None,
     ) -> None:
         self.window = window
-        self._requests = requests
+        self.requests = requests
         self._first = first_sequence
         self._on_response = on_response
         self._responses: dict[int, Message] = {}
@@ -44,7 +44,7 @@ class Batch:
             self._delivered = index + 1
 
     def _hand_on(self, index: int, payload: bytes) -> None:
-        code = self._requests[index].CODE
+        code = self.requests[index].CODE
         try:
             response = messages.RESPONSES[code].unpack(payload)
         except MessageError as error:
@@ -71,8 +71,8 @@ class Batch:
         for index, payload in enumerate(self.window.answers):
             if payload is not None and payload[0] != 0:
                 where = f"{name} refused {self._label(index)}"
-                error = refusal(self._requests[index], payload, where)
-                if len(self._requests) > 1:
+                error = refusal(self.requests[index], payload, where)
+                if len(self.requests) > 1:
                     error.add_note(self._aftermath(index))
                 raise error
             if index in self._unreadable:
@@ -80,7 +80,7 @@ class Batch:
                     f"{name}: unreadable answer to {self._label(index)}: {self._unreadable[index]};"
                     " board and host are of different versions"
                 )
-        return [self._responses[i] for i in range(len(self._requests))]
+        return [self._responses[i] for i in range(len(self.requests))]
 
     def unknown(self) -> str:
         """Which requests may or may not have been executed."""
@@ -92,15 +92,15 @@ class Batch:
         return f"whether {what}{more} took effect is not known"
 
     def _label(self, index: int) -> str:
-        name = self._requests[index].NAME
-        if len(self._requests) == 1:
+        name = self.requests[index].NAME
+        if len(self.requests) == 1:
             return name
-        return f"{name} (request {index + 1} of {len(self._requests)})"
+        return f"{name} (request {index + 1} of {len(self.requests)})"
 
     def _aftermath(self, index: int) -> str:
         after = self.window.answers[index + 1 : self.window.sent]
         done = sum(1 for payload in after if payload is not None and payload[0] == 0)
-        unsent = len(self._requests) - self.window.sent
+        unsent = len(self.requests) - self.window.sent
         return (
             f"The {index} requests before it were executed. Of those after it, {done} were already"
             f" on their way and executed, {len(after) - done} refused, {unsent} not sent."

@@ -6,6 +6,7 @@ trip. Volts and siemens are the business of `drivers.rram.macro` and `drivers.in
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -126,11 +127,22 @@ class Board:
         line_code_max: int,
         width_ticks_max: int,
         pulses_per_cell_max: int,
+        energy_max: int,
+        arm_s_max: float,
     ) -> None:
-        """Lower the limits of one kind of pulse for this session."""
+        """Lower the limits of one kind of pulse, and the longest arming, for this session.
+
+        `energy_max` is of line code^2 x ticks, in units of `protocols.energy.ENERGY_UNIT`.
+        """
         self._do(
             messages.LimitsLowerRequest(
-                operation, gate_code_max, line_code_max, width_ticks_max, pulses_per_cell_max
+                operation,
+                gate_code_max,
+                line_code_max,
+                width_ticks_max,
+                pulses_per_cell_max,
+                energy_max,
+                math.floor(arm_s_max * 1e3 + 1e-6),
             )
         )
 
@@ -189,6 +201,59 @@ class Board:
             for at in range(0, len(entries), size)
         ]
         got = self._ask_many(requests, messages.ReadResponse)
+        sums = [entry.sum for frame in got for entry in frame.entries]
+        return self._readings(sums, len(entries), [frame.time_us for frame in got])
+
+    # --- the board's own references ----------------------------------------------------------
+
+    def loopback(
+        self,
+        source: messages.LoopSource,
+        destination: messages.AdcInput,
+        codes: Sequence[int],
+        samples: int = 1,
+    ) -> Readings:
+        """Convert a DAC's output at each code, the array cut off; sums of `samples` conversions.
+
+        For `LoopSource.REFERENCE` the codes are taps of the ladder, 0 to 16.
+        """
+        size = self.capacity(messages.LoopbackRequest)
+        entries = [messages.LoopbackRequestEntry(code) for code in codes]
+        requests = [
+            messages.LoopbackRequest(source, destination, samples, tuple(entries[at : at + size]))
+            for at in range(0, len(entries), size)
+        ]
+        got = self._ask_many(requests, messages.LoopbackResponse)
+        sums = [entry.sum for frame in got for entry in frame.entries]
+        return self._readings(sums, len(entries), [frame.time_us for frame in got])
+
+    def read_reference(
+        self, read_code: int, columns: Sequence[int], resistors: Sequence[int], samples: int = 1
+    ) -> Readings:
+        """Read reference resistors (0 is none) in the read paths of columns; sums as `read`."""
+        size = self.capacity(messages.ReadReferenceRequest)
+        entries = [
+            messages.ReadReferenceRequestEntry(column, resistor)
+            for column, resistor in zip(columns, resistors, strict=True)
+        ]
+        requests = [
+            messages.ReadReferenceRequest(read_code, samples, tuple(entries[at : at + size]))
+            for at in range(0, len(entries), size)
+        ]
+        got = self._ask_many(requests, messages.ReadReferenceResponse)
+        sums = [entry.sum for frame in got for entry in frame.entries]
+        return self._readings(sums, len(entries), [frame.time_us for frame in got])
+
+    def line_check(
+        self, read_code: int, entries: Sequence[messages.LineCheckRequestEntry], samples: int = 1
+    ) -> Readings:
+        """Drive lines of the array at the read level, one after the other; sums as `read`."""
+        size = self.capacity(messages.LineCheckRequest)
+        requests = [
+            messages.LineCheckRequest(read_code, samples, tuple(entries[at : at + size]))
+            for at in range(0, len(entries), size)
+        ]
+        got = self._ask_many(requests, messages.LineCheckResponse)
         sums = [entry.sum for frame in got for entry in frame.entries]
         return self._readings(sums, len(entries), [frame.time_us for frame in got])
 

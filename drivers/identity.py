@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from protocols import messages
 from protocols.messages import Operation, Port, SafeReason
 
+_LIMITS = ("gate", "line", "width", "energy")
+
 
 @dataclass(frozen=True)
 class OperationCodes:
@@ -15,6 +17,7 @@ class OperationCodes:
     gate_code_max: int
     line_code_max: int
     width_ticks_max: int
+    energy_max: int  # of line code^2 x ticks, in units of protocols.energy.ENERGY_UNIT
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,8 @@ class Identity:
     def of(cls, hello: messages.HelloResponse) -> Identity:
         """Read a `hello` response."""
         limits = {
-            Operation.SET: (hello.set_gate_max, hello.set_line_max, hello.set_width_max),
-            Operation.RESET: (hello.reset_gate_max, hello.reset_line_max, hello.reset_width_max),
-            Operation.FORM: (hello.form_gate_max, hello.form_line_max, hello.form_width_max),
+            operation: OperationCodes(*(getattr(hello, f"{kind}_{name}_max") for name in _LIMITS))
+            for operation, kind in ((one, one.name.lower()) for one in Operation)
         }
         return cls(
             session=hello.session,
@@ -63,7 +65,7 @@ class Identity:
             rows=hello.rows,
             columns=hello.columns,
             read_code_max=hello.read_code_max,
-            limits={operation: OperationCodes(*codes) for operation, codes in limits.items()},
+            limits=limits,
             pulses_per_cell_max=hello.pulses_per_cell_max,
             arm_s_max=hello.arm_ms_max * 1e-3,
             watchdog_s=hello.watchdog_ms * 1e-3,

@@ -162,6 +162,7 @@ class Integrator:
             duration_s += self._run_part(codes, done, count, captured, plan, progress)
             found.append(self.board.samples(0, count))
             traces += [self.board.trace(i, 0, plan.trace_points) for i in range(captured)]
+            self.board.link.checkpoint()
             done += count
         x_codes = np.concatenate(found) if found else np.empty((0, 2), dtype=np.int64)
         traced = self.curves.sample.to_si(np.array(traces)) if traces else None

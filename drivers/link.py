@@ -19,7 +19,7 @@ from drivers.batch import Batch, OnResponse
 from drivers.handshake import check_hello
 from drivers.refusal import refusal
 from drivers.stream import Stream
-from drivers.window import Pending, Window
+from drivers.window import Pace, Pending, Window
 from protocols import frame, messages
 from protocols.codec import Message
 from protocols.errors import (
@@ -76,6 +76,7 @@ class Link:
         self._trouble = "it was never opened"
         self._opened = 0
         self._next = 1
+        self._pace = Pace(1)
         self._orphans = False
 
     # --- opening and closing -----------------------------------------------------------------
@@ -97,6 +98,7 @@ class Link:
             raise HandshakeError(f"{error}; load the firmware of this checkout") from error
         self._hello = check_hello(answer, nonce, self.name)
         self._next = 1
+        self._pace = Pace(self._hello.window)
         self._orphans = False
         return self._hello
 
@@ -193,7 +195,7 @@ class Link:
             Pending(r.CODE, frame.encode(frame.Frame(session, self._next + i, r.CODE, r.pack())))
             for i, r in enumerate(requests)
         ]
-        window = Window(pending, self._next, self.hello.window)
+        window = Window(pending, self._next, self._pace)
         self.stats.round_trips += 1
         batch = Batch(requests, window, self._next, on_response)
         try:
@@ -234,14 +236,14 @@ class Link:
         silent = 0
         window = batch.window
         while not window.settled:
-            self._send(window.fresh())
+            self._send(*window.due())
             if self._collect(batch):
                 silent = 0
                 continue
             silent += 1
             if silent >= self._attempts:
                 self._give_up(batch)
-            self._send(window.unanswered(), again=True)
+            window.rewind()
         batch.deliver()
 
     def _collect(self, batch: Batch) -> bool:
@@ -255,6 +257,8 @@ class Link:
                 return False
             for answer in self._feed(data):
                 progress = self._take(batch, answer) or progress
+            lost = batch.window.overtaken()
+            self._send(lost, again=len(lost))
         batch.deliver()
         return True
 
@@ -269,13 +273,17 @@ class Link:
             self._session_ended(batch, answer.payload)
         if status == _BAD_SEQUENCE:
             expected = messages.STATUSES[_BAD_SEQUENCE].unpack(answer.payload)["expected"]
-            if batch.window.report_missing(expected):
-                self._send(batch.window.unanswered(), again=True)
+            if batch.window.report_missing(expected, answer.sequence):
+                batch.window.rewind()
+                self._send(*batch.window.due())
             return False
         if status != 0:
             batch.window.halt()
         batch.window.accept(index, answer.payload)
         return True
+
+    def checkpoint(self) -> None:
+        """Everything that was asked for has come home; of interest to a link that keeps records."""
 
     # --- outside session and order -----------------------------------------------------------
 
@@ -296,7 +304,7 @@ class Link:
         encoded = frame.encode(frame.Frame(0, 0, request.CODE, request.pack()))
         self._drain()
         for attempt in range(self._attempts):
-            self._send([encoded], again=attempt > 0, flush=True)
+            self._send([encoded], again=int(attempt > 0), flush=True)
             deadline = time.monotonic() + self._timeout_s
             while (left := deadline - time.monotonic()) > 0 and (data := self._stream.read(left)):
                 for answer in self._feed(data):
@@ -324,13 +332,16 @@ class Link:
 
     # --- the line ----------------------------------------------------------------------------
 
-    def _send(self, frames: Sequence[bytes], *, again: bool = False, flush: bool = False) -> None:
-        """Write frames; `again` or `flush` first ends whatever noise the board has got so far."""
+    def _send(self, frames: Sequence[bytes], again: int = 0, *, flush: bool = False) -> None:
+        """Write frames, `again` of them not for the first time.
+
+        Then, or with `flush`, whatever noise the board has got so far is ended first.
+        """
         if not frames:
             return
         data = b"".join([b"\x00", *frames] if again or flush else frames)
         self.stats.frames_sent += len(frames)
-        self.stats.repeated += len(frames) if again else 0
+        self.stats.repeated += again
         self.stats.bytes_sent += len(data)
         self._stream.write(data)
 

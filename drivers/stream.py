@@ -71,7 +71,10 @@ class SerialStream:
 
     Reads take one byte with a time-out and then all that is waiting: pyserial's `read_until`
     would cost one call per byte. A port is opened exclusively, so that two hosts cannot share it.
+    `waits`: nothing happens on the board because of a read, so that it may be cut into short ones.
     """
+
+    waits = True
 
     def __init__(self, url_or_port: str, baud: int = DEFAULT_BAUD) -> None:
         self.name = url_or_port

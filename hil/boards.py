@@ -10,11 +10,13 @@ socket://...     whatever pyserial opens by URL; also rfc2217:// and unix://PATH
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from drivers.faults import FaultyStream
 from drivers.stream import MemoryStream, Stream, open_stream
 from hil import firmware
+from hil.chip_lock import ChipLock
 from hil.config import BenchConfig
 from hil.native import NativeBoard, NativeStream
 from hil.native_process import ProcessStream
@@ -23,7 +25,9 @@ from hil.sim.back_doors import BackDoors
 from hil.sim.board import SimBoard, make_board
 from hil.sim.chip import Chip
 from hil.sim.config import SimSettings
+from hil.sim.upsets import BoardUpsets, UpsetBoard
 from hil.sim.virtual import VirtualFrontEnd
+from protocols.errors import ConfigError
 from protocols.hardware import BoardDescription
 
 
@@ -33,6 +37,7 @@ class OpenBoard:
 
     stream: Stream
     simulated: BackDoors | None = None
+    lock: ChipLock | None = None
 
     def close(self) -> None:
         """Give the line back, end a board that was started here, let go of its chip."""
@@ -41,6 +46,8 @@ class OpenBoard:
         finally:
             if self.simulated is not None:
                 self.simulated.close()
+            if self.lock is not None:
+                self.lock.close()
 
 
 def open_board(
@@ -51,17 +58,27 @@ def open_board(
     Args:
         config: the bench.
         description: the kind of board.
-        state_path: where a simulated chip lives; None keeps it in memory.
+        state_path: where a simulated chip lives; None keeps it in memory. Its folder holds the
+            lock of a real chip.
 
     Raises:
         PortError: the port cannot be opened.
         FirmwareError: the firmware cannot be built or started on this computer.
-        ChipBusyError: another process has this simulated chip.
+        ChipBusyError: another process has this chip.
         ConfigError: the firmware was built for another board than the one described.
     """
+    opened = _open_board(config, description, state_path)
+    if config.line_faults is None:
+        return opened
+    return replace(opened, stream=FaultyStream(opened.stream, config.line_faults))
+
+
+def _open_board(
+    config: BenchConfig, description: BoardDescription, state_path: Path | None
+) -> OpenBoard:
     name = config.board
     if name != "sim" and name not in firmware.BOARDS:
-        return OpenBoard(open_stream(name.removeprefix("serial:"), config.link.baud))
+        return _on_a_line(config, state_path)
     if state_path is not None:
         state_path.parent.mkdir(parents=True, exist_ok=True)
     if name == "sim":
@@ -69,9 +86,25 @@ def open_board(
     return with_firmware(name, config.sim, description, state_path)
 
 
+def _on_a_line(config: BenchConfig, state_path: Path | None) -> OpenBoard:
+    """A board that lives on its own. A simulated chip's file is a lock itself."""
+    lock = None if state_path is None else ChipLock(state_path.parent)
+    try:
+        name = config.board.removeprefix("serial:")
+        return OpenBoard(open_stream(name, config.link.baud), lock=lock)
+    except BaseException:
+        if lock is not None:
+            lock.close()
+        raise
+
+
 def simulated(board: SimBoard) -> OpenBoard:
     """The line to a simulated board in this process."""
-    return OpenBoard(MemoryStream(board.receive, "sim"), board)
+    upsets = board.machine.settings.upsets
+    if upsets == BoardUpsets():
+        return OpenBoard(MemoryStream(board.receive, "sim"), board)
+    upset = UpsetBoard(board.power_up_again, upsets)
+    return OpenBoard(MemoryStream(upset.receive, "sim (with upsets)"), board)
 
 
 def with_firmware(
@@ -101,6 +134,14 @@ def with_firmware(
 
 
 def _line(name: str, front_end: VirtualFrontEnd) -> Stream:
+    upsets = front_end.machine.settings.upsets
+    if upsets != BoardUpsets():
+        if name != "native":
+            raise ConfigError(
+                f"sim.upsets: board {name} cannot be upset; sim and native can, in this process"
+            )
+        upset = UpsetBoard(lambda: NativeBoard(front_end), upsets)
+        return MemoryStream(upset.receive, "native (with upsets)")
     if name == "native":
         return NativeStream(NativeBoard(front_end))
     if name == "native-process":

@@ -10,18 +10,33 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    ValidationError,
+    create_model,
+    field_serializer,
+    field_validator,
+)
 
 from calibration.drive import DriveParams
 from calibration.forming import FormParams
 from calibration.loop import LoopParams
 from calibration.mapping import MappingOptions
-from calibration.programming import SETTLE_LONG_S
-from calibration.programming.ispp import IsppParams
+from calibration.mapping_chip import ChipOptions
+from calibration.programming import SETTLE_LONG_S, ProgramParams
+from calibration.programming.choose import algorithm, plain_params, read_menu, read_model
+from calibration.programming.predictive import PredictiveParams
+from calibration.repair import RepairParams
+from calibration.retrim import RetrimParams
+from drivers.faults import LineFaults
 from hil.firmware import BOARDS
 from hil.sim.config import SimSettings
-from protocols.errors import ConfigError, InputError
+from hil.wear_budget import WearSection
+from protocols.errors import CalibrationError, ConfigError, FileError, InputError
+from protocols.files import parse_yaml, read_text
 from protocols.hardware import MAX_FILE_BYTES, BoardDescription, explain, load_board
 
 _LINES = ("serial:", "socket://", "rfc2217://", "unix://")
@@ -54,15 +69,22 @@ class OperationSection(_Section):
     gate_volts: Annotated[float, Field(gt=0)] | None = None
     line_volts: Annotated[float, Field(gt=0)] | None = None
     width_s: Annotated[float, Field(gt=0)] | None = None
+    gate_volts_per_s: Annotated[float, Field(gt=0)] | None = None
+    line_volts_per_s: Annotated[float, Field(gt=0)] | None = None
+    energy_joules: Annotated[float, Field(gt=0)] | None = None
 
 
 class LimitsSection(_Section):
-    """Limits of this bench. They can only lower what the board enforces."""
+    """Limits of this bench. They can only lower what the board enforces.
+
+    `arm_s` is the longest time that the board stays armed without being told so anew.
+    """
 
     set: OperationSection = OperationSection()
     reset: OperationSection = OperationSection()
     form: OperationSection = OperationSection()
     pulses_per_cell: Annotated[int, Field(ge=1)] | None = None
+    arm_s: Annotated[float, Field(ge=1e-3)] | None = None
 
     def values(self) -> dict[str, float]:
         """What differs from the board's own limits, by the drivers' names (`set.gate_volts`)."""
@@ -70,8 +92,9 @@ class LimitsSection(_Section):
         for kind in ("set", "reset", "form"):
             section: OperationSection = getattr(self, kind)
             found |= {f"{kind}.{k}": v for k, v in section.model_dump(exclude_none=True).items()}
-        if self.pulses_per_cell is not None:
-            found["pulses_per_cell"] = self.pulses_per_cell
+        for name in ("pulses_per_cell", "arm_s"):
+            if (value := getattr(self, name)) is not None:
+                found[name] = value
         return found
 
 
@@ -98,16 +121,22 @@ class BenchConfig(_Section):
     model: str = "ring"
     read_volts: Annotated[float, Field(gt=0, le=1.0)] = 0.2
     runs: Path = Path("runs")
+    boards: Path = Path("boards")
     chip: ChipSection = ChipSection()
     link: LinkSection = LinkSection()
+    line_faults: LineFaults | None = None
     limits: LimitsSection = LimitsSection()
+    wear: WearSection = WearSection()
     mapping: MappingOptions = MappingOptions()
+    chip_mapping: ChipOptions = ChipOptions()
     forming: FormParams = FormParams()
-    programming: IsppParams = IsppParams(settle_s=SETTLE_LONG_S)
+    programming: InstanceOf[ProgramParams] = PredictiveParams(settle_s=SETTLE_LONG_S)
     pair_trim: bool = False
+    retrim: RetrimParams = RetrimParams()
     loop: LoopSection = LoopSection()
     loop_calibration: LoopParams = LoopParams()
     drive_trim: DriveParams = DriveParams()
+    repair: RepairParams = RepairParams()
     sim: SimSettings = SimSettings()
 
     @field_validator("board")
@@ -120,6 +149,10 @@ class BenchConfig(_Section):
             "rfc2217://HOST:PORT and unix://PATH"
         )
 
+    @field_serializer("programming")
+    def _plain_programming(self, value: ProgramParams) -> dict[str, Any]:
+        return plain_params(value)
+
     def load_description(self) -> BoardDescription:
         """The board description that the file names."""
         return load_board(self.description)
@@ -131,7 +164,7 @@ class BenchConfig(_Section):
             ConfigError: a value is not allowed.
         """
         own = {name: getattr(self, name) for name in type(self).model_fields}
-        return _validated({**own, **changes}, source)
+        return validated_config({**own, **changes}, source)
 
 
 def parse_config(text: str, source: str) -> BenchConfig:
@@ -141,31 +174,44 @@ def parse_config(text: str, source: str) -> BenchConfig:
         ConfigError: not YAML, not a mapping, an unknown key or a value that is not allowed.
     """
     try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{source}: not valid YAML: {_place_of(error)}") from error
+        data = parse_yaml(text)
+    except FileError as error:
+        raise ConfigError(f"{source}: {error}") from error
     if data is None:
         data = {}
     if not isinstance(data, dict):
-        raise ConfigError(f"{source}: a bench file is a list of keys with values, not {data!r}")
-    return _validated(data, source)
+        raise ConfigError(f"{source}: a bench file is a list of keys with values, not {data!r:.80}")
+    return validated_config(data, source)
 
 
-def _place_of(error: yaml.YAMLError) -> str:
-    """Line, column and what the parser stumbled over, in one line."""
-    mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None)
-    if mark is None or problem is None:
-        return " ".join(str(error).split())
-    return f"line {mark.line + 1}, column {mark.column + 1}: {problem}"
+def _programming(value: object) -> object:
+    """The parameters of the algorithm that a bench file's section names, predictive if none."""
+    if not isinstance(value, dict):
+        return value
+    rest = {"settle_s": SETTLE_LONG_S, **value}
+    params = algorithm(str(rest.pop("algorithm", "predictive"))).params
+    for key, read in (("menu", read_menu), ("model", read_model)):
+        if key in rest:
+            rest[key] = read(rest[key])
+    section = create_model(
+        "ProgrammingSection", __config__=BenchConfig.model_config, programming=(params, ...)
+    )
+    return section.model_validate({"programming": rest}).programming  # type: ignore[attr-defined]
 
 
-def _validated(data: dict[str, Any], source: str) -> BenchConfig:
+def validated_config(data: dict[str, Any], source: str) -> BenchConfig:
+    """The bench in plain values; `source` names them in errors.
+
+    Raises:
+        ConfigError: an unknown key or a value that is not allowed.
+    """
     try:
+        if "programming" in data:
+            data = {**data, "programming": _programming(data["programming"])}
         return BenchConfig.model_validate(data)
     except ValidationError as error:
         raise ConfigError(explain(source, error)) from error
-    except InputError as error:  # a section's own check, which does not know the file
+    except (InputError, CalibrationError) as error:  # a section's check, which knows no file
         raise ConfigError(f"{source}: {error}") from error
 
 
@@ -181,9 +227,7 @@ def load_config(path: Path | None) -> tuple[BenchConfig, str]:
             return BenchConfig(), ""
         path = here
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise ConfigError(f"{path}: larger than {MAX_FILE_BYTES} bytes; not a bench file")
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(path, MAX_FILE_BYTES)
+    except FileError as error:
         raise ConfigError(f"{path}: the bench file cannot be read ({error})") from error
     return parse_config(text, str(path)), text

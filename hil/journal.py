@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
+import uuid
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from hil.journal_reader import JournalReader
 
 FORMAT = "hil-journal"
-VERSION = 1
+VERSION = 2
 PULSE_LAYOUT = "pulse"
 INTENT_LAYOUT = "intent"
 BUSY_TIMEOUT_S = 5.0  # this project's choice: how long to wait for a reader's checkpoint
@@ -74,6 +75,8 @@ CREATE TABLE intent (token INTEGER PRIMARY KEY, wall_s REAL NOT NULL, label TEXT
 CREATE TABLE outcome (id INTEGER PRIMARY KEY, token INTEGER NOT NULL, start INTEGER NOT NULL,
     wall_s REAL NOT NULL, layout INTEGER NOT NULL, count INTEGER NOT NULL, crc INTEGER NOT NULL,
     blob BLOB NOT NULL);
+CREATE TABLE exchange (id INTEGER PRIMARY KEY, wall_s REAL NOT NULL, after INTEGER NOT NULL,
+    token INTEGER NOT NULL, count INTEGER NOT NULL, crc INTEGER NOT NULL, blob BLOB NOT NULL);
 CREATE TABLE event (id INTEGER PRIMARY KEY, wall_s REAL NOT NULL, kind TEXT NOT NULL,
     data TEXT NOT NULL, crc INTEGER NOT NULL);
 CREATE TABLE array (id INTEGER PRIMARY KEY, wall_s REAL NOT NULL, kind TEXT NOT NULL,
@@ -102,6 +105,15 @@ def describe_layout(dtype: np.dtype[Any]) -> str:
     return json.dumps(fields)
 
 
+def meant_of(batch: PulseBatch) -> NDArray[Any]:
+    """The pulses of a batch as rows of INTENT_RECORD."""
+    records = np.empty(len(batch), INTENT_RECORD)
+    records["row"], records["column"] = batch.cells.rows, batch.cells.columns
+    for name in ("operation", "gate_volts", "line_volts", "width_s"):
+        records[name] = getattr(batch, name)
+    return records
+
+
 class Journal:
     """The writing end of one journal file. Calls return when their row is on the disk.
 
@@ -126,7 +138,8 @@ class Journal:
         if path.exists():
             raise RecordError(f"{path}: a journal is there already; it is never overwritten.")
         journal = cls(path, _connect(path, "rwc"))
-        facts = {"format": FORMAT, "version": str(VERSION), **(meta or {})}
+        named = {"format": FORMAT, "version": str(VERSION), "id": uuid.uuid4().hex}
+        facts = {**named, **(meta or {})}
         with journal._transaction("the new journal"):
             for statement in filter(str.strip, _SCHEMA.split(";")):
                 journal._db.execute(statement)
@@ -183,10 +196,7 @@ class Journal:
         Raises:
             RecordError: the disk is full or fails. Nothing of this batch may then be driven.
         """
-        records = np.empty(len(batch.operation), INTENT_RECORD)
-        records["row"], records["column"] = batch.cells.rows, batch.cells.columns
-        for name in ("operation", "gate_volts", "line_volts", "width_s"):
-            records[name] = getattr(batch, name)
+        records = meant_of(batch)
         blob = records.tobytes()
         with self._transaction(f"the intent of {len(records)} pulses ({label}), not driven"):
             layout = self._layout(INTENT_LAYOUT, records.dtype)
@@ -207,6 +217,19 @@ class Journal:
             crc = checksum(blob, token, start, layout, count)
             row = (token, start, time.time(), layout, count, crc, blob)
             self._db.execute("INSERT INTO outcome VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)", row)
+
+    def exchange(self, token: int, blob: bytes, count: int) -> None:
+        """Writes requests other than pulses together with their answers; `hil.ledger` packs them.
+
+        `token` and `count` are the ledger's; the intent that was written last goes with them.
+
+        Raises:
+            RecordError: the disk is full or fails.
+        """
+        with self._transaction("the answers of the board"):
+            (after,) = self._db.execute("SELECT COALESCE(MAX(token), 0) FROM intent").fetchone()
+            row = (time.time(), after, token, count, checksum(blob, after, token, count), blob)
+            self._db.execute("INSERT INTO exchange VALUES (NULL, ?, ?, ?, ?, ?, ?)", row)
 
     def event(self, kind: str, data: Mapping[str, Any]) -> None:
         """Writes anything else that happened: a calibration, a run of the loop, an error.
@@ -278,7 +301,7 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
         db = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, ValueError, sqlite3.Error) as error:
         if db is not None:
             db.close()
         raise RecordError(

@@ -15,7 +15,6 @@ never used twice.
 from __future__ import annotations
 
 import io
-import json
 import os
 import platform
 import re
@@ -33,7 +32,9 @@ from numpy.typing import NDArray
 
 from hil.journal import Journal
 from hil.jsonable import plain, to_json
-from protocols.errors import RecordError
+from protocols.errors import FileError, RecordError
+from protocols.files import parse_json, read_text
+from protocols.npz import read_npz
 
 RUNNING, DONE, FAILED, INTERRUPTED = "running", "done", "failed", "interrupted"
 STATUSES = (RUNNING, DONE, FAILED, INTERRUPTED)
@@ -171,6 +172,17 @@ class RunFolder:
         """Writes which board answered (a mapping or dataclass)."""
         self.update(board=identity)
 
+    def take_up(self) -> None:
+        """Marks that a run that was cut off goes on.
+
+        Raises:
+            RecordError: the file cannot be written.
+        """
+        now = datetime.now().astimezone().isoformat(timespec="microseconds")
+        before = {"status": self.status, "reason": self.info.get("reason"), "resumed": now}
+        history = [*self.info.get("cut_off", []), before]
+        self.update(status=RUNNING, reason=None, ended=None, cut_off=history)
+
     def finish(self, status: str = DONE, reason: str | None = None) -> None:
         """Seals the journal and marks how the run ended.
 
@@ -248,10 +260,8 @@ class RunFolder:
         """
         path = self.file(name)
         try:
-            if path.stat().st_size > MAX_JSON_BYTES:
-                raise RecordError(f"{path}: larger than {MAX_JSON_BYTES} bytes; not read.")
-            data = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            data = parse_json(read_text(path, MAX_JSON_BYTES))
+        except FileError as error:
             raise RecordError(f"{path}: cannot be read ({error}).") from error
         if not isinstance(data, dict):
             raise RecordError(f"{path}: holds no JSON object.")
@@ -259,14 +269,8 @@ class RunFolder:
 
     def save_arrays(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> Path:
         """Writes arrays as a compressed .npz whole, or not at all (RecordError)."""
-        if any(np.asarray(array).dtype.hasobject for array in arrays.values()):
-            raise RecordError(f"{self.path / name}: only arrays of plain values can be saved.")
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-            for key, array in arrays.items():
-                with archive.open(f"{key}.npy", "w", force_zip64=True) as stream:
-                    np.lib.format.write_array(stream, np.asarray(array), allow_pickle=False)
-        return write_whole(self.file(name), buffer.getvalue())
+        path = self.file(name)
+        return write_whole(path, array_bytes(path, arrays))
 
     def load_arrays(self, name: str) -> dict[str, NDArray[Any]]:
         """The arrays of an .npz of this run; pickles are refused.
@@ -274,15 +278,31 @@ class RunFolder:
         Raises:
             RecordError: missing, too large or damaged.
         """
-        path = self.file(name)
-        try:
-            with zipfile.ZipFile(path) as archive:
-                if sum(item.file_size for item in archive.infolist()) > MAX_ARRAY_BYTES:
-                    raise RecordError(f"{path}: larger than {MAX_ARRAY_BYTES} bytes; not read.")
-            with np.load(path, allow_pickle=False) as arrays:
-                return {key: arrays[key] for key in arrays.files}
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise RecordError(f"{path}: cannot be read ({error}).") from error
+        return read_arrays(self.file(name))
+
+
+def array_bytes(path: Path, arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """The content of a compressed .npz; `path` names it in the RecordError for objects."""
+    if any(np.asarray(array).dtype.hasobject for array in arrays.values()):
+        raise RecordError(f"{path}: only arrays of plain values can be saved.")
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for key, array in arrays.items():
+            with archive.open(f"{key}.npy", "w", force_zip64=True) as stream:
+                np.lib.format.write_array(stream, np.asarray(array), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of an .npz; pickles are refused.
+
+    Raises:
+        RecordError: missing, too large or damaged.
+    """
+    try:
+        return read_npz(path, MAX_ARRAY_BYTES)
+    except FileError as error:
+        raise RecordError(f"{path}: cannot be read ({error}).") from error
 
 
 def versions() -> dict[str, str]:

@@ -9,24 +9,26 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.drive import DriveParams, DriveTrim, Field, fit_embedding, trim_drive
+from calibration.arrays import IntArray
+from calibration.drive import DriveParams, DriveTrim, trim_drive
 from calibration.loop import LoopCalibration, LoopParams, calibrate_loop
 from calibration.progress import Progress
+from calibration.repair_flow import Drive, Flow, Reach
+from calibration.repair_twin import Probes
 from calibration.twin import Twin
 from drivers.integrator import Integrator, RunOutput
 from drivers.waveforms import Waveforms
-from hil.diffusion.sampler import Solve, initial_conditions, trajectories
+from hil.diffusion.sampler import initial_conditions
 from hil.diffusion.score_model import ScoreModel
-from hil.waveforms import LoopTiming, Mode, build_waveforms, model_times
+from hil.software_flow import ProbePoints, converters_reach, probe_points, software_flow
+from hil.waveforms import LoopTiming, Mode, build_waveforms
 from protocols.errors import CalibrationError, ConfigError
 from protocols.hardware import BoardDescription
 from protocols.messages import Noise
 
 FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 ReadNetwork = Callable[[], tuple[Sequence[FloatArray], Sequence[FloatArray]]]
-TRIM_SEED = 20_250_101  # of the solutions along which a network is probed, never of samples
-FIRST_PART, LARGEST_PART = 128, 1024
+FIRST_PART, LARGEST_PART = 512, 4096
 """Solves before the drive is trimmed again, at first and at most (this project's choice)."""
 
 
@@ -83,12 +85,14 @@ class RunLoop:
         trim: DriveParams | None = None,
         read_network: ReadNetwork | None = None,
         trim_again: bool = True,
+        channels: IntArray | None = None,
     ) -> None:
         """A run loop on a connected network.
 
         `trim` has the drive fitted to the network that is on the chip before a run and, with
         `trim_again`, during it; `read_network` reads that network's weights and biases back from
-        its cells.
+        its cells. `channels` is the model's hidden unit at each place of the macro (None: its own
+        order), as the placement says.
         """
         self._integrator = integrator
         self._model = model
@@ -101,8 +105,8 @@ class RunLoop:
         self._trim_params = trim
         self._trim_again = trim_again
         self._read_network = read_network
-        self._embedding_offset: dict[Mode, FloatArray] = {}
-        self._trims: dict[Mode, DriveTrim] = {}
+        self._channels = channels
+        self._trims: dict[tuple[Mode, int | None], DriveTrim] = {}
         self.history: list[tuple[Mode, DriveTrim]] = []
 
     def _check_fit(self) -> None:
@@ -154,68 +158,105 @@ class RunLoop:
         progress: Progress | None = None,
         label: int | None = None,
     ) -> DriveTrim:
-        """Fits the words of `mode` to the network that is on the chip, and keeps the result.
+        """Fits words and embedding of `mode` to the network that is on the chip, and keeps them.
 
-        The cells are read again (where the loop was given a way to do that), the embedding is
-        trimmed with the network so read, and its field is probed on the board for the words.
+        The cells are read again (where the loop was given a way to do that) and the layers are
+        probed on the board; an earlier trim of the same mode is where the fit starts.
 
         Raises:
             CalibrationError: not calibrated yet, or the network is too far off.
         """
-        model, ticks = self._model, params.probed(self._timing.ticks)
-        self._trims.pop(mode, None)
-        self._embedding_offset.pop(mode, None)
-        field = self._field(mode, params, ticks, label)
-        if self._read_network is not None:
-            tau = model_times(model, self._timing)[ticks]
-            volts = model.injected(tau, label) * model.volts_per_unit
-            self._embedding_offset[mode] = fit_embedding(
-                field, self._twin(*self._read_network()), volts, self._timing.ticks, params
-            )
-        self._integrator.load(self.waveforms(mode, label))
-        found = trim_drive(self._integrator, field, self._timing.ticks, params, progress)
-        self._trims[mode] = found
+        points = probe_points(self._model, self._timing, mode, params, self._clip_units, label)
+        found = trim_drive(
+            self.flow(mode, params, label),
+            self._read_twin(),
+            self.reach(mode, params, label),
+            lambda drive: self._probe(mode, label, drive, points, params),
+            params,
+            self._trims.get((mode, label)),
+            progress,
+        )
+        self._trims[mode, label] = found
         self.history.append((mode, found))
         return found
 
-    def _field(self, mode: Mode, params: DriveParams, ticks: IntArray, label: int | None) -> Field:
-        """The ideal field where the software's solutions of the ideal network pass."""
-        model = self._model
-        start = initial_conditions(model, TRIM_SEED, 0, params.points)
-        how = Solve(
-            steps=self._timing.ticks,
-            sde=mode is Mode.SDE,
-            seed=TRIM_SEED,
-            clamp=True,
-            label=label,
-        )
-        paths = trajectories(model, start, how)[:, ticks].swapaxes(0, 1)
-        x = np.clip(paths, -self._clip_units, self._clip_units)
-        tau = model_times(model, self._timing)[ticks]
-        return Field(
-            ticks=ticks,
-            beta=model.schedule.beta(tau),
-            x_volts=x * model.volts_per_unit,
-            s_volts=model.score(x, tau[:, None], label=label) * model.volts_per_unit,
-            drift=0.5 * model.kf,
-            score=mode.score_factor * model.kg,
+    def adopt(self, mode: Mode, trim: DriveTrim, label: int | None = None) -> None:
+        """Drives this from now on; the next trim starts from it."""
+        self._trims[mode, label] = trim
+
+    def flow(self, mode: Mode, params: DriveParams, label: int | None = None) -> Flow:
+        """The software's own solutions of the model, which a trimmed drive shall reproduce."""
+        return software_flow(
+            self._model, self._timing, mode, params.trajectories, self._clip_units, label
         )
 
-    def _twin(self, weights: Sequence[FloatArray], biases: Sequence[FloatArray]) -> Twin:
+    def reach(self, mode: Mode, params: DriveParams, label: int | None = None) -> Reach:
+        """What the converters can give of this mode's drive."""
+        return converters_reach(
+            self._model,
+            self._timing,
+            mode,
+            self.calibration,
+            self._integrator.curves.embedding,
+            params.largest_change,
+            label,
+        )
+
+    def _probe(
+        self,
+        mode: Mode,
+        label: int | None,
+        drive: Drive,
+        points: Sequence[ProbePoints],
+        params: DriveParams,
+    ) -> Probes:
+        """Loads a drive and probes every layer; channels and outputs in the model's order."""
+        self._integrator.load(self.waveforms(mode, label, drive))
+        layers: list[list[FloatArray]] = [[], [], []]
+        for each in points:
+            outputs = self._integrator.probe(each.tick, each.x_volts, params.samples)
+            for k, volts in enumerate(outputs):
+                layers[k].append(self._in_model_order(volts) if k < len(outputs) - 1 else volts)
+        embedding = [
+            np.tile(drive.embedding_volts[each.tick], (len(each.x_volts), 1)) for each in points
+        ]
+        return Probes(
+            np.concatenate([each.x_volts for each in points]),
+            np.concatenate(embedding),
+            (np.concatenate(layers[0]), np.concatenate(layers[1]), np.concatenate(layers[2])),
+        )
+
+    def _in_model_order(self, volts: FloatArray) -> FloatArray:
+        """Hidden outputs (n, width) of the board in the model's order."""
+        if self._channels is None:
+            return volts
+        found = np.empty_like(volts)
+        found[:, self._channels] = volts
+        return found
+
+    def _read_twin(self) -> Twin:
+        """The network as its cells read; the model's own where there is no way to read them."""
+        model = self._model
+        weights, biases = (
+            (model.weights, model.biases) if self._read_network is None else self._read_network()
+        )
         return Twin(
             weights=weights,
-            bias_volts=[bias * self._model.volts_per_unit for bias in biases],
-            output_gain=self._model.output_gain,
+            bias_volts=[bias * model.volts_per_unit for bias in biases],
+            output_gain=model.output_gain,
             clamp_volts=self._description.loop.hidden_clamp_volts,
         )
 
-    def waveforms(self, mode: Mode, label: int | None = None) -> Waveforms:
-        """What would be driven.
+    def waveforms(
+        self, mode: Mode, label: int | None = None, drive: Drive | None = None
+    ) -> Waveforms:
+        """What would be driven: `drive`, or what the last trim found, or the ideal network's.
 
         Raises:
             CalibrationError: not calibrated yet.
             ConfigError: tick, RC and duration do not fit together.
         """
+        trim = self._trims.get((mode, label))
         return build_waveforms(
             self._model,
             self.calibration,
@@ -223,8 +264,8 @@ class RunLoop:
             self._description,
             mode,
             label,
-            self._trims.get(mode),
-            self._embedding_offset.get(mode),
+            drive if drive is not None or trim is None else trim.drive,
+            self._channels,
         )
 
     def run(

@@ -18,8 +18,8 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.drive import DriveTrim
 from calibration.loop import LoopCalibration
+from calibration.repair_flow import Drive
 from drivers.waveforms import Waveforms
 from hil.diffusion.score_model import ODE_COEFFICIENT, SDE_COEFFICIENT, ScoreModel
 from protocols.errors import ConfigError
@@ -72,8 +72,8 @@ def build_waveforms(
     description: BoardDescription,
     mode: Mode,
     label: int | None = None,
-    trim: DriveTrim | None = None,
-    embedding_offset_volts: FloatArray | None = None,
+    trim: Drive | None = None,
+    channels: NDArray[np.int64] | None = None,
 ) -> Waveforms:
     """The words of one solve.
 
@@ -84,8 +84,8 @@ def build_waveforms(
         description: the kind of board, for its converters' steps.
         mode: ODE or SDE.
         label: class of a conditional model, None for none.
-        trim: corrections for the network that is on the chip; None drives the ideal network.
-        embedding_offset_volts: (channels,) added to each channel at every tick; None is zero.
+        trim: the drive that was fitted to the network on the chip; None drives the ideal network.
+        channels: the model's channel at each channel of the board; None is the model's own order.
 
     Raises:
         ConfigError: tick, RC and duration do not fit together.
@@ -100,13 +100,13 @@ def build_waveforms(
         still = beta[:, None] * trim.offset_volts / calibration.kn_volts_per_s
     drift, score = calibration.drift_word(growth), calibration.score_word(pull)
     _check_words(drift, score, timing, description.code_zero)
-    noise_volts_per_s = np.zeros(timing.ticks)
-    if mode is Mode.SDE:
-        noise_volts_per_s = _held_noise(model, beta, timing.tick_s)
+    noise_volts_per_s = held_noise(model, beta, timing, mode)
+    classes = (model.injected(0.0, label) - model.injected(0.0)) * model.volts_per_unit
     volts = model.embedding(tau) * model.volts_per_unit
-    if embedding_offset_volts is not None:
-        volts = volts + embedding_offset_volts
-    classes = model.injected(0.0, label) - model.injected(0.0)
+    if trim is not None:
+        volts = trim.embedding_volts - classes
+    if channels is not None:
+        volts, classes = volts[:, channels], classes[channels]
     return Waveforms(
         tick_s=timing.tick_s,
         drift=drift,
@@ -114,13 +114,18 @@ def build_waveforms(
         noise=noise_volts_per_s / calibration.kn_volts_per_s,
         offset=dithered(still + calibration.rest_offset(), 1.0 / description.code_zero),
         embedding_volts=volts,
-        class_offset_volts=classes * model.volts_per_unit,
+        class_offset_volts=classes,
     )
 
 
-def _held_noise(model: ScoreModel, beta: FloatArray, tick_s: float) -> FloatArray:
-    """Standard deviation, volts per second, of noise that is held for a tick."""
-    units_per_s = model.noise.scale * np.sqrt(model.kg * beta / tick_s)
+def held_noise(model: ScoreModel, beta: FloatArray, timing: LoopTiming, mode: Mode) -> FloatArray:
+    """(ticks,) standard deviation, volts per second, of noise that is held for a tick.
+
+    `beta` is that of a second of the board.
+    """
+    if mode is Mode.ODE:
+        return np.zeros(timing.ticks)
+    units_per_s = model.noise.scale * np.sqrt(model.kg * beta / timing.tick_s)
     return np.asarray(units_per_s * model.volts_per_unit)
 
 

@@ -160,7 +160,7 @@ class _Plan:
 
     `narrow` lists the numbers whose range is narrower than their wire type's: position, field
     number, field. The wire type's own range is checked by `struct`. `numbers` gives all fields of
-    a record that has two or more and each of them a single number; None for any other.
+    a record each of whose fields is a single number; None for any other.
     """
 
     names: tuple[str, ...]
@@ -213,9 +213,17 @@ def _plan(kind: type[Record]) -> _Plan:
             narrow += [(at + i, index, spec) for i in range(spec.count)]
         at += spec.count
     names, counts = [f.name for f in kind.FIELDS], [f.count for f in kind.FIELDS]
-    single = len(names) > 1 and not texts and max(counts) == 1
-    numbers = attrgetter(*names) if single else None
+    single = bool(names) and not texts and max(counts) == 1
+    numbers = _getter(names) if single else None
     return _Plan(tuple(names), tuple(counts), tuple(narrow), tuple(texts), numbers)
+
+
+def _getter(names: list[str]) -> Callable[[Any], tuple[Any, ...]]:
+    """The values of a record's fields as a tuple, also where there is one field only."""
+    if len(names) > 1:
+        return attrgetter(*names)
+    one = attrgetter(names[0])
+    return lambda record: (one(record),)
 
 
 class Message(Record):
@@ -287,12 +295,11 @@ def _pack_at_once(kind: type[Record], entries: tuple[Record, ...]) -> bytes | No
 def _entries(kind: type[Record], data: bytes) -> Iterable[Record]:
     """The records in the bytes behind the fixed fields."""
     plan = kind._PLAN
-    if not plan.narrow and len(plan.names) == sum(plan.counts):
+    found = list(kind.STRUCT.iter_unpack(data))
+    if plan.numbers is not None and plan.allows(list(chain.from_iterable(found))):
         make: Callable[..., Record] = kind
-        return (make(*values) for values in kind.STRUCT.iter_unpack(data))
-    return (
-        kind(**kind._build(values, i)) for i, values in enumerate(kind.STRUCT.iter_unpack(data))
-    )
+        return (make(*values) for values in found)
+    return (kind(**kind._build(values, i)) for i, values in enumerate(found))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from protocols.hardware import BoardDescription, OperationLimits
+from protocols.energy import ENERGY_UNIT, energy_code, energy_corner
+from protocols.hardware import LADDER_STEPS, BoardDescription, OperationLimits
 
 DAC_GAIN_MARGIN = 0.01
 """Hard limits hold for every converter gain within this; the simulator's default is the same."""
@@ -276,6 +277,22 @@ def limit_code(volts: float, board: BoardDescription) -> int:
     return max(0, min(board.code_max, code))
 
 
+def limit_energy(part: OperationLimits, board: BoardDescription) -> int:
+    """The energy limit of an operation on the wire, for every converter within the margins."""
+    limits, line_max = board.limits, limit_code(board.limits.line_volts_of(part), board)
+    ticks = _ticks(part, board)
+    if part.energy_joules is None:
+        return energy_corner(line_max, ticks)
+    step = board.converters.pulse_full_scale_volts * (1.0 + DAC_GAIN_MARGIN) / board.code_max
+    volts = [(code + DAC_OFFSET_MARGIN_CODES) * step for code in range(line_max + 1)]
+    tick_s = board.converters.width_tick_s
+    return energy_code(part.energy_joules, limits.cell_siemens, tick_s, volts, ticks)
+
+
+def _ticks(part: OperationLimits, board: BoardDescription) -> int:
+    return math.floor(part.width_s / board.converters.width_tick_s + 1e-9)
+
+
 def _nanoseconds(seconds: float) -> int:
     return round(seconds * 1e9)
 
@@ -289,10 +306,12 @@ def render_limits(board: BoardDescription) -> str:
         "CODE_MAX": board.code_max,
         "CODE_ZERO": board.code_zero,
         "HIDDEN_WIDTH": loop.hidden_width,
+        "LADDER_STEPS": LADDER_STEPS,
         "READ_CODE_MAX": limit_code(limits.read_volts, board),
         **_operation("SET", limits.set, board),
         **_operation("RESET", limits.reset, board),
         **_operation("FORM", limits.form, board),
+        "ENERGY_UNIT": ENERGY_UNIT,
         "PULSES_PER_CELL_MAX": limits.pulses_per_cell,
         "ARM_MS_MAX": round(limits.arm_s * 1e3),
         "WATCHDOG_MS": round(limits.watchdog_s * 1e3),
@@ -316,9 +335,10 @@ def render_limits(board: BoardDescription) -> str:
 
 
 def _operation(name: str, part: OperationLimits, board: BoardDescription) -> dict[str, int]:
-    ticks = math.floor(part.width_s / board.converters.width_tick_s + 1e-9)
+    limits = board.limits
     return {
-        f"{name}_GATE_MAX": limit_code(part.gate_volts, board),
-        f"{name}_LINE_MAX": limit_code(part.line_volts, board),
-        f"{name}_WIDTH_MAX": ticks,
+        f"{name}_GATE_MAX": limit_code(limits.gate_volts_of(part), board),
+        f"{name}_LINE_MAX": limit_code(limits.line_volts_of(part), board),
+        f"{name}_WIDTH_MAX": _ticks(part, board),
+        f"{name}_ENERGY_MAX": limit_energy(part, board),
     }

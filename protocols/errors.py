@@ -23,6 +23,13 @@ class InputError(HilError):
     exit_code = 2
 
 
+class FileError(InputError):
+    """A file is missing, too large, or not in the form that its reader needs.
+
+    Readers turn it into the error of their own kind, which names the file.
+    """
+
+
 class ConfigError(InputError):
     """A bench file is missing, unreadable or holds a key or value that is not allowed."""
 

@@ -13,14 +13,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from protocols.errors import ConfigError
+from protocols.errors import ConfigError, FileError
+from protocols.files import MAX_YAML_BYTES, parse_yaml, read_text
 
 Positive = Annotated[float, Field(gt=0)]
 Lines = Annotated[int, Field(ge=1, le=256)]
-MAX_FILE_BYTES = 1 << 20
+MAX_FILE_BYTES = MAX_YAML_BYTES
+_MOST_FINDINGS = 20
+_LONGEST_TEXT = 200
 
 
 class _Part(BaseModel):
@@ -42,6 +44,25 @@ class Converters(_Part):
     width_tick_s: Positive
 
 
+LADDER_STEPS = 16
+"""Tap k of the reference ladder is at k / LADDER_STEPS of a converter's span."""
+
+
+class References(_Part):
+    """What a board calibrates itself against, and how far that can be trusted.
+
+    `ohms` are the resistors 1 to 3 of `read_reference`. Tolerances are relative and count as
+    standard deviations of a stated uncertainty. Width and settling are what only an oscilloscope
+    can measure: they stay nominal, uncertain by these figures.
+    """
+
+    ladder_tolerance: Annotated[float, Field(ge=0, le=0.1)]
+    ohms: tuple[Positive, Positive, Positive]
+    ohm_tolerance: Annotated[float, Field(ge=0, le=0.1)]
+    width_uncertainty_s: Positive
+    settling_uncertainty: Annotated[float, Field(ge=0, le=1)]
+
+
 class Loop(_Part):
     """Nominal figures of the analog loop. Rates are those at a word of full scale."""
 
@@ -59,16 +80,32 @@ class Loop(_Part):
 
 
 class OperationLimits(_Part):
-    """Largest gate and line voltage and width of one kind of pulse."""
+    """What one kind of pulse may be.
+
+    Slew and energy may be left out: they are then what the largest voltages and the largest width
+    make of them, and never bind on their own.
+    """
 
     gate_volts: Positive
     line_volts: Positive
     width_s: Positive
+    gate_volts_per_s: Positive | None = None
+    line_volts_per_s: Positive | None = None
+    energy_joules: Positive | None = None
 
 
 class HardLimits(_Part):
-    """What the board's firmware refuses to exceed, whatever it is sent."""
+    """What the board's firmware refuses to exceed, whatever it is sent.
 
+    Attributes:
+        edge_s: time constant of the line drivers. A pulse of V volts begins with V / edge_s, so a
+            limit of the slew is one of the amplitude.
+        cell_siemens: the largest conductance that a cell can have. A pulse leaves at most
+            V^2 x cell_siemens x width in it, so a limit of the energy is one of V^2 x width.
+    """
+
+    edge_s: Positive
+    cell_siemens: Positive
     read_volts: Positive
     set: OperationLimits
     reset: OperationLimits
@@ -76,6 +113,23 @@ class HardLimits(_Part):
     pulses_per_cell: Annotated[int, Field(ge=1)]
     arm_s: Positive
     watchdog_s: Positive
+
+    def gate_volts_of(self, part: OperationLimits) -> float:
+        """The largest gate voltage that keeps the limits of volts and slew."""
+        return _slower(part.gate_volts, part.gate_volts_per_s, self.edge_s)
+
+    def line_volts_of(self, part: OperationLimits) -> float:
+        """The largest line voltage that keeps the limits of volts and slew."""
+        return _slower(part.line_volts, part.line_volts_per_s, self.edge_s)
+
+    def energy_of(self, part: OperationLimits) -> float:
+        """The largest energy of one pulse in joules."""
+        corner = self.line_volts_of(part) ** 2 * self.cell_siemens * part.width_s
+        return corner if part.energy_joules is None else min(corner, part.energy_joules)
+
+
+def _slower(volts: float, volts_per_s: float | None, edge_s: float) -> float:
+    return volts if volts_per_s is None else min(volts, volts_per_s * edge_s)
 
 
 class Timing(_Part):
@@ -95,6 +149,7 @@ class BoardDescription(_Part):
     rows: Lines
     columns: Lines
     converters: Converters
+    references: References
     loop: Loop
     limits: HardLimits
     timing: Timing
@@ -116,19 +171,15 @@ def load_board(name_or_path: str | Path) -> BoardDescription:
     Raises:
         ConfigError: no such file, not YAML, an unknown key or a value that is not allowed.
     """
-    shipped = Path(__file__).parent / "boards" / f"{name_or_path}.yaml"
-    path = shipped if shipped.is_file() else Path(name_or_path)
+    shipped = {file.stem: file for file in (Path(__file__).parent / "boards").glob("*.yaml")}
+    path = shipped.get(str(name_or_path), Path(name_or_path))
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise ConfigError(f"{path}: over {MAX_FILE_BYTES} bytes; not a board description")
-        data: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        known = ", ".join(sorted(p.stem for p in (Path(__file__).parent / "boards").glob("*.yaml")))
+        data: Any = parse_yaml(read_text(path, MAX_FILE_BYTES))
+    except FileError as error:
         raise ConfigError(
-            f"{path}: the board description cannot be read ({error}); shipped ones are: {known}"
+            f"{path}: the board description cannot be read ({error}); shipped ones are: "
+            f"{', '.join(sorted(shipped))}"
         ) from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {error}") from error
     try:
         return BoardDescription.model_validate(data)
     except ValidationError as error:
@@ -138,13 +189,21 @@ def load_board(name_or_path: str | Path) -> BoardDescription:
 def explain(path: str | Path, error: ValidationError) -> str:
     """One line per finding: file, key, value, and what is allowed."""
     lines = []
-    for item in error.errors():
-        key = ".".join(str(part) for part in item["loc"]) or "(the whole file)"
-        value = "" if isinstance(item["input"], dict) else f" is {item['input']!r}"
+    found = error.errors(include_url=False)
+    for item in found[:_MOST_FINDINGS]:
+        key = ".".join(str(part) for part in item["loc"])[:_LONGEST_TEXT] or "(the whole file)"
+        value = "" if isinstance(item["input"], dict) else f" is {_short(item['input'])}"
         if item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             lines.append(f"{path}: {key}: no such key; check the spelling")
         elif item["type"] == "missing":
             lines.append(f"{path}: {key}: missing")
         else:
             lines.append(f"{path}: {key}{value}: {item['msg'].removeprefix('Value error, ')}")
+    if len(found) > _MOST_FINDINGS:
+        lines.append(f"{path}: and {len(found) - _MOST_FINDINGS} more findings")
     return "\n".join(lines)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}..."

@@ -13,7 +13,7 @@ from typing import ClassVar
 from protocols.codec import Message, Record, Status, field
 
 PROTOCOL_VERSION = 1
-FINGERPRINT = 0x2C0E8D3F
+FINGERPRINT = 0xBD13FF90
 PAYLOAD_BYTES = 220
 
 
@@ -74,6 +74,68 @@ class Part(IntEnum):
     SAMPLES = 3
 
 
+class LoopSource(IntEnum):
+    """What a loop-back puts on the calibration line.
+
+    A reference is a tap of the voltage ladder.
+    """
+
+    REFERENCE = 0
+    BIT_LINE = 1
+    SOURCE_LINE = 2
+    WORD_LINE = 3
+    INITIAL_1 = 4
+    INITIAL_2 = 5
+    DRIFT = 6
+    SCORE = 7
+    NOISE_1 = 8
+    NOISE_2 = 9
+    EMBEDDING_1 = 10
+    EMBEDDING_2 = 11
+    EMBEDDING_3 = 12
+    EMBEDDING_4 = 13
+    EMBEDDING_5 = 14
+    EMBEDDING_6 = 15
+    EMBEDDING_7 = 16
+    EMBEDDING_8 = 17
+    EMBEDDING_9 = 18
+    EMBEDDING_10 = 19
+    EMBEDDING_11 = 20
+    EMBEDDING_12 = 21
+    EMBEDDING_13 = 22
+    EMBEDDING_14 = 23
+
+
+class AdcInput(IntEnum):
+    """Which input of the ADC converts."""
+
+    READ = 0
+    SAMPLE_1 = 1
+    SAMPLE_2 = 2
+    PROBE = 3
+
+
+class ArrayLine(IntEnum):
+    """A kind of line of the array."""
+
+    BIT_LINE = 0
+    SOURCE_LINE = 1
+    WORD_LINE = 2
+
+
+class LineProbe(IntEnum):
+    """What is converted while one line is driven.
+
+    The far end of a line, the driver's end, or the current of its cells.
+    """
+
+    FAR_BIT_LINE = 0
+    FAR_SOURCE_LINE = 1
+    FAR_WORD_LINE = 2
+    NEAR = 3
+    CURRENT = 4
+
+
 @dataclass(frozen=True, slots=True)
 class HelloRequest(Message):
     """Opens a session and says who the board is.
@@ -119,6 +181,9 @@ class HelloResponse(Message):
         field("form_gate_max", "u16"),
         field("form_line_max", "u16"),
         field("form_width_max", "u32"),
+        field("set_energy_max", "u32"),
+        field("reset_energy_max", "u32"),
+        field("form_energy_max", "u32"),
         field("pulses_per_cell_max", "u32"),
         field("arm_ms_max", "u32"),
         field("watchdog_ms", "u32"),
@@ -127,7 +192,7 @@ class HelloResponse(Message):
         field("trajectories_max", "u16"),
         field("trace_points_max", "u16"),
     )
-    STRUCT = struct.Struct("<IHHI16sQBBBHHHHHHIHHIHHIIIIIHHH")
+    STRUCT = struct.Struct("<IHHI16sQBBBHHHHHHIHHIHHIIIIIIIIHHH")
     CODE: ClassVar[int] = 0x01
     KIND: ClassVar[str] = "learn"
     SCOPE: ClassVar[str] = "any"
@@ -154,6 +219,9 @@ class HelloResponse(Message):
     form_gate_max: int
     form_line_max: int
     form_width_max: int
+    set_energy_max: int
+    reset_energy_max: int
+    form_energy_max: int
     pulses_per_cell_max: int
     arm_ms_max: int
     watchdog_ms: int
@@ -267,7 +335,7 @@ class StatusResponse(Message):
 
 @dataclass(frozen=True, slots=True)
 class LimitsLowerRequest(Message):
-    """Lowers the limits of one operation for this session.
+    """Lowers the limits of one operation, and the longest arming, for this session.
 
     A value above the limit in force is refused.
     """
@@ -279,8 +347,10 @@ class LimitsLowerRequest(Message):
         field("line_max", "u16", maximum=4095),
         field("width_max", "u32"),
         field("pulses_per_cell_max", "u32"),
+        field("energy_max", "u32"),
+        field("arm_ms_max", "u32", minimum=1),
     )
-    STRUCT = struct.Struct("<BHHII")
+    STRUCT = struct.Struct("<BHHIIII")
     CODE: ClassVar[int] = 0x11
     KIND: ClassVar[str] = "act"
     SCOPE: ClassVar[str] = "session"
@@ -290,6 +360,8 @@ class LimitsLowerRequest(Message):
     line_max: int
     width_max: int
     pulses_per_cell_max: int
+    energy_max: int
+    arm_ms_max: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -511,6 +583,200 @@ class ReadResponse(Message):
 
     time_us: int
     entries: tuple[ReadResponseEntry, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LoopbackRequestEntry(Record):
+    """What is asked for one item of `loopback`."""
+
+    NAME: ClassVar[str] = "loopback.entries"
+    FIELDS = (field("code", "u16", maximum=4095),)
+    STRUCT = struct.Struct("<H")
+
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoopbackRequest(Message):
+    """Converts a DAC's output, or a tap of the reference ladder, with the array cut off.
+
+    A code above the read level on a line of the array needs an armed board all the same.
+    """
+
+    NAME: ClassVar[str] = "loopback"
+    FIELDS = (
+        field("source", "u8", maximum=23),
+        field("destination", "u8", maximum=3),
+        field("samples", "u8", minimum=1, maximum=64),
+    )
+    STRUCT = struct.Struct("<BBB")
+    CODE: ClassVar[int] = 0x22
+    KIND: ClassVar[str] = "learn"
+    SCOPE: ClassVar[str] = "session"
+    ENTRY = LoopbackRequestEntry
+
+    source: int
+    destination: int
+    samples: int
+    entries: tuple[LoopbackRequestEntry, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LoopbackResponseEntry(Record):
+    """What comes back for one item of `loopback`."""
+
+    NAME: ClassVar[str] = "loopback.entries"
+    FIELDS = (field("sum", "u32"),)
+    STRUCT = struct.Struct("<I")
+
+    sum: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoopbackResponse(Message):
+    """Answer to `loopback`."""
+
+    NAME: ClassVar[str] = "loopback"
+    FIELDS = (field("time_us", "u64"),)
+    STRUCT = struct.Struct("<Q")
+    CODE: ClassVar[int] = 0x22
+    KIND: ClassVar[str] = "learn"
+    SCOPE: ClassVar[str] = "session"
+    ENTRY = LoopbackResponseEntry
+
+    time_us: int
+    entries: tuple[LoopbackResponseEntry, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReadReferenceRequestEntry(Record):
+    """What is asked for one item of `read_reference`."""
+
+    NAME: ClassVar[str] = "read_reference.entries"
+    FIELDS = (field("column", "u8"), field("resistor", "u8", maximum=3))
+    STRUCT = struct.Struct("<BB")
+
+    column: int
+    resistor: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadReferenceRequest(Message):
+    """Reads reference resistors in place of cells, each through a column's own read path."""
+
+    NAME: ClassVar[str] = "read_reference"
+    FIELDS = (
+        field("read_code", "u16", maximum=4095),
+        field("samples", "u8", minimum=1, maximum=64),
+    )
+    STRUCT = struct.Struct("<HB")
+    CODE: ClassVar[int] = 0x23
+    KIND: ClassVar[str] = "learn"
+    SCOPE: ClassVar[str] = "session"
+    ENTRY = ReadReferenceRequestEntry
+
+    read_code: int
+    samples: int
+    entries: tuple[ReadReferenceRequestEntry, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReadReferenceResponseEntry(Record):
+    """What comes back for one item of `read_reference`."""
+
+    NAME: ClassVar[str] = "read_reference.entries"
+    FIELDS = (field("sum", "u32"),)
+    STRUCT = struct.Struct("<I")
+
+    sum: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadReferenceResponse(Message):
+    """Answer to `read_reference`."""
+
+    NAME: ClassVar[str] = "read_reference"
+    FIELDS = (field("time_us", "u64"),)
+    STRUCT = struct.Struct("<Q")
+    CODE: ClassVar[int] = 0x23
+    KIND: ClassVar[str] = "learn"
+    SCOPE: ClassVar[str] = "session"
+    ENTRY = ReadReferenceResponseEntry
+
+    time_us: int
+    entries: tuple[ReadReferenceResponseEntry, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LineCheckRequestEntry(Record):
+    """What is asked for one item of `line_check`."""
+
+    NAME: ClassVar[str] = "line_check.entries"
+    FIELDS = (
+        field("driven", "u8", maximum=2),
+        field("line", "u8"),
+        field("probe", "u8", maximum=4),
+        field("probed", "u8"),
+    )
+    STRUCT = struct.Struct("<BBBB")
+
+    driven: int
+    line: int
+    probe: int
+    probed: int
+
+
+@dataclass(frozen=True, slots=True)
+class LineCheckRequest(Message):
+    """Drives one line at the read level and converts what comes of it; selects no single cell.
+
+    Far and near ends are probed with every gate closed, as a position on the span of the line
+    drivers. The current is that of all cells of a bit line with every gate open and the source
+    lines joined, or of all cells of a source line through its own read path, its gates open and
+    every bit line driven.
+    """
+
+    NAME: ClassVar[str] = "line_check"
+    FIELDS = (
+        field("read_code", "u16", maximum=4095),
+        field("samples", "u8", minimum=1, maximum=64),
+    )
+    STRUCT = struct.Struct("<HB")
+    CODE: ClassVar[int] = 0x24
+    KIND: ClassVar[str] = "learn"
+    SCOPE: ClassVar[str] = "session"
+    ENTRY = LineCheckRequestEntry
+
+    read_code: int
+    samples: int
+    entries: tuple[LineCheckRequestEntry, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LineCheckResponseEntry(Record):
+    """What comes back for one item of `line_check`."""
+
+    NAME: ClassVar[str] = "line_check.entries"
+    FIELDS = (field("sum", "u32"),)
+    STRUCT = struct.Struct("<I")
+
+    sum: int
+
+
+@dataclass(frozen=True, slots=True)
+class LineCheckResponse(Message):
+    """Answer to `line_check`."""
+
+    NAME: ClassVar[str] = "line_check"
+    FIELDS = (field("time_us", "u64"),)
+    STRUCT = struct.Struct("<Q")
+    CODE: ClassVar[int] = 0x24
+    KIND: ClassVar[str] = "learn"
+    SCOPE: ClassVar[str] = "session"
+    ENTRY = LineCheckResponseEntry
+
+    time_us: int
+    entries: tuple[LineCheckResponseEntry, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -1099,6 +1365,9 @@ REQUESTS: dict[int, type[Message]] = {
     0x14: SafeClearRequest,
     0x20: PulseReadRequest,
     0x21: ReadRequest,
+    0x22: LoopbackRequest,
+    0x23: ReadReferenceRequest,
+    0x24: LineCheckRequest,
     0x30: WaveBeginRequest,
     0x31: WaveLoadRequest,
     0x32: WaveClassRequest,
@@ -1124,6 +1393,9 @@ RESPONSES: dict[int, type[Message]] = {
     0x14: SafeClearResponse,
     0x20: PulseReadResponse,
     0x21: ReadResponse,
+    0x22: LoopbackResponse,
+    0x23: ReadReferenceResponse,
+    0x24: LineCheckResponse,
     0x30: WaveBeginResponse,
     0x31: WaveLoadResponse,
     0x32: WaveClassResponse,

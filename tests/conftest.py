@@ -6,7 +6,7 @@ import argparse
 import os
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import settings
@@ -98,6 +98,14 @@ class BadLine:
             if at < 0:
                 return fault
         return "ok"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Processes that test at the same time must not stop each other's boards."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("doors")))
+        yield
 
 
 @pytest.fixture(scope="session")

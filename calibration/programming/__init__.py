@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
 from calibration.arrays import BoolArray, FloatArray, IntArray
+from calibration.programming.menu import PulseMenu
 from calibration.progress import Progress
 from drivers.rram.geometry import Cells
 from drivers.rram.macro import Macro
@@ -89,6 +90,14 @@ class ProgramParams:
             meanwhile. Conductances relax in logarithmic time, so that the longer the last waits
             are, the less moves after them.
         armed_s: time for which the board is armed.
+        tries_at_stop: strongest pulses in a row, without getting there, before a cell that did
+            answer is called stuck.
+        count_in: "confirmed": a cell is finished by the confirming reads (averages, after each
+            wait), the rule for a chip that is to be used. "reading": it is finished by the one
+            verify read after its pulse and never looked at again, as published benches count;
+            then there are no waits and no confirming reads.
+        menu: the only pulses that may be given; each one that a routine wants is replaced by the
+            nearest of them. None: any pulse within the limits.
     """
 
     tolerance_siemens: float | FloatArray | None = None
@@ -100,13 +109,18 @@ class ProgramParams:
     confirm_samples: int = 8
     settle_s: tuple[float, ...] = (0.0,) * 10
     armed_s: float = 600.0
+    tries_at_stop: int = 6
+    count_in: Literal["reading", "confirmed"] = "confirmed"
+    menu: PulseMenu | None = None
 
     def __post_init__(self) -> None:
+        if self.count_in not in ("reading", "confirmed"):
+            raise InputError(f"count_in={self.count_in!r}: it is 'reading' or 'confirmed'.")
         if not 0.0 < self.aim_fraction <= 1.0:
             raise InputError(f"aim_fraction={self.aim_fraction} must lie in (0, 1].")
         if not self.settle_s or not all(math.isfinite(s) and s >= 0.0 for s in self.settle_s):
             raise InputError(f"settle_s={self.settle_s}: one or more times >= 0 s are needed.")
-        for name in ("pulse_budget", "confirm_samples"):
+        for name in ("pulse_budget", "confirm_samples", "tries_at_stop"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name}={getattr(self, name)} must be at least 1.")
         if not 0.0 < self.unformed_siemens < self.lowest_siemens < self.highest_siemens:
@@ -152,8 +166,10 @@ class ProgramResult:
 
     Attributes:
         target_siemens, tolerance_siemens: what was asked.
-        reached_siemens: the last confirming read.
+        reached_siemens: the last confirming read, or the last verify read where cells are counted
+            by reading.
         pulses, sets, resets: counts of this routine's pulses.
+        reads: readings taken of each cell; a read of k samples counts k.
         status: a `CellStatus` per cell.
         rounds: batches of pulses; `round_trips`: those and the confirming reads on the line.
         bench_s: time on the board's clock (virtual on a simulated board).
@@ -167,6 +183,7 @@ class ProgramResult:
     reached_siemens: FloatArray
     sets: IntArray
     resets: IntArray
+    reads: IntArray
     status: IntArray
     rounds: int
     round_trips: int
@@ -213,6 +230,7 @@ class ProgramResult:
             "pulses_mean": float(pulses.mean()) if some else 0.0,
             "pulses_median": float(np.median(pulses)) if some else 0.0,
             "pulses_p99": float(np.percentile(pulses, 99)) if some else 0.0,
+            "reads_mean": float(self.reads.mean()) if some else 0.0,
             "rms_error_siemens": float(np.sqrt(np.mean(self.error_siemens**2))) if some else 0.0,
             "rounds": self.rounds,
             "round_trips": self.round_trips,
@@ -232,6 +250,7 @@ class ProgramResult:
             "reached_siemens": self.reached_siemens.tolist(),
             "sets": self.sets.tolist(),
             "resets": self.resets.tolist(),
+            "reads": self.reads.tolist(),
             "status": [CellStatus(int(s)).name.lower() for s in self.status],
             "failures": self.failures,
         }
@@ -252,8 +271,11 @@ class Programmer(Protocol):
         """Drive `cells` to `targets` (n,) siemens.
 
         Raises:
-            TargetError: a target is outside the range that the parameters allow.
+            InputError: no cells.
+            TargetError: a target is outside the range that the parameters allow, or a tolerance
+                below what reads can tell.
             LimitError: a pulse of the routine would go over a limit of the board.
+            NotFormedError: none of the cells was ever formed.
             SafetyError: the board is in its safe state.
         """
         ...

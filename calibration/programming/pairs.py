@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from calibration.arrays import BoolArray, FloatArray
+from calibration.arrays import BoolArray, FloatArray, IntArray
 from calibration.placement import Placement
 from protocols.errors import InputError
 
@@ -20,7 +20,8 @@ class PairTrim:
     """The targets of a placement's cells as a function of what they read.
 
     Args:
-        placement: differential; a cell without a partner keeps its target.
+        placement: differential; a cell without a partner keeps its target, as does the partner of
+            a fixed one. Arrays are those of its driven cells, in order.
         anchor_tolerance: factor on an anchor's tolerance; the most that a trim target moves is
             twice what an anchor in tolerance can be off.
     """
@@ -29,11 +30,12 @@ class PairTrim:
         if not anchor_tolerance >= 1.0:
             raise InputError(f"anchor_tolerance={anchor_tolerance} must be at least 1.")
         self.anchor_tolerance = anchor_tolerance
-        self.partner = placement.partner()
-        self.nominal = placement.target_siemens
+        driven = placement.driven
+        self.partner = _among(placement.partner(), driven)
+        self.nominal = placement.target_siemens[driven]
         other = np.where(self.partner >= 0, self.nominal[self.partner], -np.inf)
         paired = self.partner >= 0
-        lower = (self.nominal < other) | ((self.nominal == other) & (placement.sign < 0))
+        lower = (self.nominal < other) | ((self.nominal == other) & (placement.sign[driven] < 0))
         self.is_trim: BoolArray = paired & lower
         self.is_anchor: BoolArray = paired & ~lower
 
@@ -50,3 +52,10 @@ class PairTrim:
         off = (reading - self.nominal)[self.partner]
         most = 2.0 * tolerance[self.partner]
         return self.nominal + np.where(self.is_trim, np.clip(off, -most, most), 0.0)
+
+
+def _among(partner: IntArray, driven: IntArray) -> IntArray:
+    """Partners (n,) as numbers among the driven cells; -1 for none and for a fixed one."""
+    place = np.full(partner.size + 1, -1, dtype=np.int64)
+    place[driven] = np.arange(driven.size)
+    return np.asarray(place[partner[driven]])

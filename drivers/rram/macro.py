@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +11,11 @@ from numpy.typing import NDArray
 from drivers.board import Board
 from drivers.identity import Identity
 from drivers.rram.geometry import Cells, Geometry
-from drivers.rram.limits import Limits
+from drivers.rram.limits import Limits, over_limit
 from drivers.rram.pulses import PulseBatch
 from drivers.rram.recorder import PULSE_RECORD, DryRun, PulseRecorder, Records
-from drivers.transfer import Curves
+from drivers.transfer import Curves, Transfer
+from protocols.energy import ENERGY_UNIT, energy_code
 from protocols.errors import ConfigError, HilError, InputError, LimitError, SafetyError
 from protocols.messages import Operation, PulseReadRequestEntry, PulseReadResponse
 
@@ -49,21 +49,33 @@ class Macro:
         self.board = board
         self.geometry = geometry
         self.curves = curves
-        self.limits = limits.capped(_built_in(identity, curves), f"firmware of {board.name}")
+        self.limits = limits
         self.limits.check_read(read_volts)
         self.recorder = recorder
         self.dry_run = dry_run
         self.time_s = 0.0
         self.saturated = 0
-        self._read_code = int(curves.pulse_volts.to_code(read_volts, "the read voltage"))
+        self._read_code = self._lines.read(read_volts)
         self._armed = 0
+        self._renewed: tuple[float, float] | None = None  # for how long, until which board time
         self._session = 0
         self._given = np.zeros(geometry.cells, dtype=np.int64)
 
     @property
+    def limits(self) -> Limits:
+        """What is in force: the limits given or those built into the board, the lower of each."""
+        return self._limits
+
+    @limits.setter
+    def limits(self, limits: Limits) -> None:
+        identity, source = self.board.identity, f"firmware of {self.board.name}"
+        self._limits = limits.capped(_built_in(identity, self.curves), source)
+        self._lines = _LineCodes(self.curves, self._limits, identity)
+
+    @property
     def read_volts(self) -> float:
         """The bit-line voltage of reads, as the converter gives it."""
-        return float(self.curves.pulse_volts.to_si(self._read_code))
+        return float(self.curves.bit_line.to_si(self._read_code))
 
     @property
     def full_scale_siemens(self) -> float:
@@ -77,7 +89,7 @@ class Macro:
         self.geometry.check(cells)
         got = self.board.read(self._read_code, cells.rows.tolist(), cells.columns.tolist(), samples)
         self._heard(got.time_s)
-        return self._siemens(got.codes / samples)
+        return self._siemens(got.codes / samples, cells)
 
     def read_map(self, samples: int = 1) -> Floats:
         """The conductance of every cell in siemens, shape (rows, columns)."""
@@ -87,16 +99,24 @@ class Macro:
     # --- driving -----------------------------------------------------------------------------
 
     @contextmanager
-    def armed(self, duration_s: float = 60.0) -> Iterator[None]:
+    def armed(self, duration_s: float = 60.0, *, renewing: bool = False) -> Iterator[None]:
         """Arm the board for a block of code and disarm it at the end, whatever happens in it.
+
+        With `renewing` a time above the arming limit is no error: the board is armed for as long as
+        the limit allows, and again before a batch once half of that is over. A short limit then
+        bounds how long an armed board waits for a silent host, not how long a job may take.
 
         Raises:
             LimitError: longer than the arming limit.
             SafetyError: the board is in a safe state that was not cleared.
         """
-        self.limits.check_arm(duration_s)
+        longest_s = self.limits.bounds["arm_s"].value
+        renewed_s = longest_s if renewing and duration_s > longest_s else 0.0
+        self.limits.check_arm(renewed_s or duration_s)
+        outer, self._renewed = self._renewed, None
         if not self.dry_run:
-            self.board.arm(duration_s)
+            until_s = self.board.arm(renewed_s or duration_s)
+            self._renewed = (renewed_s, until_s) if renewed_s else None
         self._armed += 1
         try:
             yield
@@ -104,6 +124,8 @@ class Macro:
             self._armed -= 1
             self._disarm_after(error)
             raise
+        finally:
+            self._renewed = outer
         self._armed -= 1
         if not self._armed and not self.dry_run:
             self.board.disarm()
@@ -126,6 +148,7 @@ class Macro:
         if not len(batch):
             return np.empty(0)
         entries = [PulseReadRequestEntry(*row) for row in zip(*codes, strict=True)]
+        self._renew_arming()
 
         def heard(start: int, sequence: int, response: PulseReadResponse) -> None:
             stop = start + len(response.entries)
@@ -138,7 +161,7 @@ class Macro:
                 self.recorder.outcome(token, start, _records(rows, response, session, sequence))
 
         got = self.board.pulse_read(self._read_code, entries, heard)
-        return self._siemens(got.codes.astype(np.float64))
+        return self._siemens(got.codes.astype(np.float64), batch.cells)
 
     def pulse(
         self,
@@ -168,15 +191,16 @@ class Macro:
 
     def lower_board_limits(self) -> None:
         """Give this macro's limits to the board, so that the board enforces them as well."""
-        volts, width = self.curves.pulse_volts, self.curves.width
         for operation in Operation:
-            bound = partial(self.limits.bound, operation)
+            width = self.limits.bound(operation, "width_s").value
             self.board.limits_lower(
                 operation,
-                gate_code_max=int(volts.to_code(bound("gate_volts").value)),
-                line_code_max=int(volts.to_code(bound("line_volts").value)),
-                width_ticks_max=int(width.to_code(bound("width_s").value)),
+                gate_code_max=int(self._lines.gate_max[operation]),
+                line_code_max=int(self._lines.line_max[operation]),
+                width_ticks_max=int(self.curves.width.to_code(width)),
                 pulses_per_cell_max=int(self.limits.bounds["pulses_per_cell"].value),
+                energy_max=int(self._lines.energy_max[operation]),
+                arm_s_max=self.limits.bounds["arm_s"].value,
             )
 
     # --- checks ------------------------------------------------------------------------------
@@ -206,18 +230,33 @@ class Macro:
                 " was driven"
             )
 
+    def _renew_arming(self) -> None:
+        """Arm again where the arming was shortened to its limit and half of it is over."""
+        if self._renewed is not None:
+            duration_s, until_s = self._renewed
+            if self.time_s > until_s - 0.5 * duration_s:
+                self._renewed = (duration_s, self.board.arm(duration_s))
+
     def _codes(self, batch: PulseBatch) -> tuple[list[int], ...]:
         """Entry columns in wire order."""
-        volts = self.curves.pulse_volts
-        columns = (
-            batch.cells.rows,
-            batch.cells.columns,
-            batch.operation,
-            volts.to_code(batch.gate_volts, "gate voltage"),
-            volts.to_code(batch.line_volts, "line voltage"),
-            self.curves.width.to_code(batch.width_s, "pulse width"),
-        )
+        gate, line = self._lines.gate(batch), self._lines.line(batch)
+        width = self.curves.width.to_code(batch.width_s, "pulse width")
+        self._check_energy(batch, line, width)
+        cells = batch.cells
+        columns = (cells.rows, cells.columns, batch.operation, gate, line, width)
         return tuple(column.tolist() for column in columns)
+
+    def _check_energy(self, batch: PulseBatch, line: Codes, width: Codes) -> None:
+        """What the codes give may be a step above what was asked for: the board looks at codes."""
+        over = line**2 * width > self._lines.energy_max[batch.operation] * ENERGY_UNIT
+        if over.any():
+            at = int(np.argmax(over))
+            kind = Operation(int(batch.operation[at]))
+            bound = self.limits.bound(kind, "energy_joules")
+            volts = float(_line_of(kind, self.curves).to_si(int(line[at])))
+            joules = volts**2 * self.limits.cell_siemens * float(batch.width_s[at])
+            cell = next(iter(batch.cells[at]))
+            raise over_limit(kind, cell, "energy_joules", joules, bound)
 
     # --- helpers -----------------------------------------------------------------------------
 
@@ -230,12 +269,77 @@ class Macro:
         except HilError as second:
             error.add_note(f"Disarming failed as well: {second}")
 
-    def _siemens(self, codes: Floats) -> Floats:
+    def _siemens(self, codes: Floats, cells: Cells) -> Floats:
         self.saturated += int(np.count_nonzero(codes >= self.curves.read_amperes.code_max))
-        return self.curves.read_amperes.to_si(codes) / self.read_volts
+        amperes = self.curves.read_amperes.to_si(codes)
+        if self.curves.columns is not None:
+            amperes = self.curves.columns.true(amperes, cells.columns)
+        return amperes / self.read_volts
 
     def _heard(self, time_s: float) -> None:
         self.time_s = max(self.time_s, time_s)
+
+
+class _LineCodes:
+    """Volts of pulses as codes of their lines, never above the code of their limit.
+
+    Measured curves round to the nearest code, which may lie up to half a step above a voltage that
+    is just at its limit: there the code below is taken.
+    """
+
+    def __init__(self, curves: Curves, limits: Limits, identity: Identity) -> None:
+        self._curves = curves
+        self._read_max = curves.bit_line.at_most(limits.bounds["read_volts"].value)
+        self.gate_max = np.array(
+            [curves.word_line.at_most(limits.amplitude_volts(kind, "gate")) for kind in Operation]
+        )
+        self.line_max = np.array(
+            [
+                _line_of(kind, curves).at_most(limits.amplitude_volts(kind, "line"))
+                for kind in Operation
+            ]
+        )
+        self.energy_max = np.array(
+            [
+                min(self._energy(kind, limits), identity.limits[kind].energy_max)
+                for kind in Operation
+            ]
+        )
+
+    def _energy(self, kind: Operation, limits: Limits) -> int:
+        """The energy limit of an operation in the units of the wire."""
+        codes = np.arange(int(self.line_max[kind]) + 1)
+        volts = _line_of(kind, self._curves).to_si(codes).tolist()
+        width_max = int(self._curves.width.to_code(limits.bound(kind, "width_s").value))
+        joules = limits.bound(kind, "energy_joules").value
+        tick_s = self._curves.width.gain
+        return energy_code(joules, limits.cell_siemens, tick_s, volts, width_max)
+
+    def read(self, volts: float) -> int:
+        """The code of the read voltage."""
+        code = int(self._curves.bit_line.to_code(volts, "the read voltage"))
+        return min(code, self._read_max)
+
+    def gate(self, batch: PulseBatch) -> Codes:
+        """Codes of the word lines."""
+        codes = self._curves.word_line.to_code(batch.gate_volts, "gate voltage")
+        return np.asarray(np.minimum(codes, self.gate_max[batch.operation]), np.int64)
+
+    def line(self, batch: PulseBatch) -> Codes:
+        """Codes of the bit lines, or of the source lines of a RESET."""
+        bit, source = self._curves.bit_line, self._curves.source_line
+        reset = batch.operation == Operation.RESET
+        volts, codes = batch.line_volts, np.zeros(len(batch), np.int64)
+        for curve, mask in ((bit, ~reset), (source, reset)):
+            if mask.any():
+                wanted = np.where(mask, volts, curve.minimum)
+                codes[mask] = curve.to_code(wanted, "line voltage")[mask]
+        return np.asarray(np.minimum(codes, self.line_max[batch.operation]), np.int64)
+
+
+def _line_of(operation: Operation, curves: Curves) -> Transfer:
+    """The line that carries the amplitude of an operation."""
+    return curves.source_line if operation is Operation.RESET else curves.bit_line
 
 
 def _check_geometry(name: str, identity: Identity, geometry: Geometry) -> None:
@@ -249,17 +353,16 @@ def _check_geometry(name: str, identity: Identity, geometry: Geometry) -> None:
 
 def _built_in(identity: Identity, curves: Curves) -> dict[str, float]:
     """The board's own limits in SI units, under the names of `Limits.bounds`."""
-    volts, width = curves.pulse_volts, curves.width
     bounds = {
-        "read_volts": float(volts.to_si(identity.read_code_max)),
+        "read_volts": float(curves.bit_line.to_si(identity.read_code_max)),
         "pulses_per_cell": float(identity.pulses_per_cell_max),
         "arm_s": identity.arm_s_max,
     }
     for operation, own in identity.limits.items():
-        kind = operation.name.lower()
-        bounds[f"{kind}.gate_volts"] = float(volts.to_si(own.gate_code_max))
-        bounds[f"{kind}.line_volts"] = float(volts.to_si(own.line_code_max))
-        bounds[f"{kind}.width_s"] = float(width.to_si(own.width_ticks_max))
+        kind, line = operation.name.lower(), _line_of(operation, curves)
+        bounds[f"{kind}.gate_volts"] = float(curves.word_line.to_si(own.gate_code_max))
+        bounds[f"{kind}.line_volts"] = float(line.to_si(own.line_code_max))
+        bounds[f"{kind}.width_s"] = float(curves.width.to_si(own.width_ticks_max))
     return bounds
 
 

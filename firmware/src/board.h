@@ -44,6 +44,26 @@ typedef struct {
     uint8_t column;
 } board_cell_t;
 
+typedef struct {
+    uint8_t column;
+    uint8_t resistor; /* 0: nothing connected */
+} board_reference_t;
+
+/* One line of the array that is driven, and what is converted meanwhile. */
+typedef struct {
+    uint8_t driven; /* ARRAY_LINE_... */
+    uint8_t line;
+    uint8_t probe;  /* LINE_PROBE_... */
+    uint8_t probed; /* line whose far end it is */
+} board_line_t;
+
+/* One loop-back: what is converted by which input, and how often. */
+typedef struct {
+    uint8_t source;      /* LOOP_SOURCE_... */
+    uint8_t destination; /* ADC_INPUT_... */
+    uint8_t samples;
+} board_loopback_t;
+
 /* A block of the array as one layer of the loop. */
 typedef struct {
     uint8_t first_row;
@@ -97,6 +117,12 @@ uint16_t board_pulse_read(board_t *board, const board_pulse_t *pulses, uint16_t 
                           uint16_t read_code, uint16_t *readings);
 uint16_t board_read(board_t *board, const board_cell_t *cells, uint16_t count, uint16_t read_code,
                     uint8_t samples, uint32_t *sums);
+uint16_t board_loopback(board_t *board, const board_loopback_t *loopback, const uint16_t *codes,
+                        uint16_t count, uint32_t *sums);
+uint16_t board_read_reference(board_t *board, const board_reference_t *references, uint16_t count,
+                              uint16_t read_code, uint8_t samples, uint32_t *sums);
+uint16_t board_line_check(board_t *board, const board_line_t *lines, uint16_t count,
+                          uint16_t read_code, uint8_t samples, uint32_t *sums);
 uint16_t board_probe(board_t *board, const board_layer_t *layers, const uint16_t x[2],
                      const uint16_t *embedding, uint8_t samples, uint32_t sums[FW_PROBES]);
 

@@ -28,13 +28,14 @@ typedef struct {
     uint8_t count;
 } queue_t;
 
-/* Pulses or reads that are being worked through, a few entries per step. */
+/* Pulses or conversions that are being worked through, a few entries per step. */
 typedef struct {
-    enum { JOB_NONE, JOB_PULSES, JOB_READS } kind;
+    enum { JOB_NONE, JOB_PULSES, JOB_READS, JOB_LOOPBACK, JOB_REFERENCES, JOB_LINES } kind;
     request_t request;
     uint16_t next; /* entry */
     uint16_t read_code;
     uint8_t samples;
+    bool driving; /* above the read level: a stop ends it */
 } job_t;
 
 typedef struct {

@@ -11,9 +11,10 @@ typedef size_t handler_t(fw_t *fw, const request_t *request, uint8_t *out);
 extern handler_t *const HANDLERS[MSG_COUNT];
 
 handler_t handle_hello, handle_stop, handle_keep_alive, handle_status, handle_limits_lower,
-    handle_arm, handle_disarm, handle_safe_clear, handle_pulse_read, handle_read, handle_wave_begin,
-    handle_wave_load, handle_wave_class, handle_wave_commit, handle_loop_layer, handle_initial,
-    handle_probe, handle_run, handle_progress, handle_samples, handle_trace, handle_advance;
+    handle_arm, handle_disarm, handle_safe_clear, handle_pulse_read, handle_read, handle_loopback,
+    handle_read_reference, handle_line_check, handle_wave_begin, handle_wave_load,
+    handle_wave_class, handle_wave_commit, handle_loop_layer, handle_initial, handle_probe,
+    handle_run, handle_progress, handle_samples, handle_trace, handle_advance;
 
 /* Goes on with a job; the length of the answer when it is done, else 0. */
 size_t job_step(fw_t *fw, uint8_t *out);

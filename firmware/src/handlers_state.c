@@ -54,6 +54,9 @@ size_t handle_hello(fw_t *fw, const request_t *request, uint8_t *out) {
         .form_gate_max = limits[OPERATION_FORM].gate_max,
         .form_line_max = limits[OPERATION_FORM].line_max,
         .form_width_max = limits[OPERATION_FORM].width_max,
+        .set_energy_max = limits[OPERATION_SET].energy_max,
+        .reset_energy_max = limits[OPERATION_RESET].energy_max,
+        .form_energy_max = limits[OPERATION_FORM].energy_max,
         .pulses_per_cell_max = BOARD_PULSES_PER_CELL_MAX,
         .arm_ms_max = BOARD_ARM_MS_MAX,
         .watchdog_ms = BOARD_WATCHDOG_MS,
@@ -116,8 +119,9 @@ size_t handle_arm(fw_t *fw, const request_t *request, uint8_t *out) {
     if (refused != 0) {
         return refused;
     }
-    if (asked.duration_ms > BOARD_ARM_MS_MAX) {
-        return status_over_limit(out, 0, 0, asked.duration_ms, BOARD_ARM_MS_MAX);
+    const uint32_t most = fw->limits.arm_ms_max;
+    if (asked.duration_ms > most) {
+        return status_over_limit(out, 0, 0, asked.duration_ms, most);
     }
     const uint64_t until_ns =
         safety_arm(&fw->safety, board_time_ns(fw->board), asked.duration_ms * NS_PER_MS);

@@ -6,6 +6,7 @@ const msg_range_t MSG_RANGES[] = {
     {0, 0, 1, 1, 0, 2u}, /* operation */
     {1, 1, 2, 1, 0, 4095u}, /* gate_max */
     {2, 3, 2, 1, 0, 4095u}, /* line_max */
+    {6, 17, 4, 1, 1, 4294967295u}, /* arm_ms_max */
     {0, 0, 4, 1, 1, 4294967295u}, /* duration_ms */
     {0, 0, 1, 1, 0, 7u}, /* reason */
     {0, 0, 2, 1, 0, 4095u}, /* read_code */
@@ -15,6 +16,17 @@ const msg_range_t MSG_RANGES[] = {
     {5, 7, 4, 1, 1, 4294967295u}, /* width_ticks */
     {0, 0, 2, 1, 0, 4095u}, /* read_code */
     {1, 2, 1, 1, 1, 64u}, /* samples */
+    {0, 0, 1, 1, 0, 23u}, /* source */
+    {1, 1, 1, 1, 0, 3u}, /* destination */
+    {2, 2, 1, 1, 1, 64u}, /* samples */
+    {0, 0, 2, 1, 0, 4095u}, /* code */
+    {0, 0, 2, 1, 0, 4095u}, /* read_code */
+    {1, 2, 1, 1, 1, 64u}, /* samples */
+    {1, 1, 1, 1, 0, 3u}, /* resistor */
+    {0, 0, 2, 1, 0, 4095u}, /* read_code */
+    {1, 2, 1, 1, 1, 64u}, /* samples */
+    {0, 0, 1, 1, 0, 2u}, /* driven */
+    {2, 2, 1, 1, 0, 4u}, /* probe */
     {0, 0, 2, 1, 1, 65535u}, /* ticks */
     {1, 2, 4, 1, 1, 4294967295u}, /* tick_us */
     {0, 0, 2, 1, 0, 4095u}, /* drift */
@@ -41,26 +53,29 @@ const msg_range_t MSG_RANGES[] = {
 };
 
 const msg_info_t MSG_TABLE[MSG_COUNT] = {
-    [MSG_INDEX_HELLO] = {0x01, MSG_LEARN, MSG_ANY, 4, 0, 93, 0, 0, 0, 0},
+    [MSG_INDEX_HELLO] = {0x01, MSG_LEARN, MSG_ANY, 4, 0, 105, 0, 0, 0, 0},
     [MSG_INDEX_STOP] = {0x02, MSG_ACT, MSG_ANY, 0, 0, 1, 0, 0, 0, 0},
     [MSG_INDEX_KEEP_ALIVE] = {0x03, MSG_LEARN, MSG_ANY, 0, 0, 9, 0, 0, 0, 0},
     [MSG_INDEX_STATUS] = {0x10, MSG_LEARN, MSG_SESSION, 0, 0, 36, 0, 0, 0, 0},
-    [MSG_INDEX_LIMITS_LOWER] = {0x11, MSG_ACT, MSG_SESSION, 13, 0, 0, 0, 3, 0, 0},
-    [MSG_INDEX_ARM] = {0x12, MSG_ACT, MSG_SESSION, 4, 0, 8, 0, 1, 0, 3},
-    [MSG_INDEX_DISARM] = {0x13, MSG_ACT, MSG_SESSION, 0, 0, 0, 0, 0, 0, 4},
-    [MSG_INDEX_SAFE_CLEAR] = {0x14, MSG_ACT, MSG_SESSION, 1, 0, 0, 0, 1, 0, 4},
-    [MSG_INDEX_PULSE_READ] = {0x20, MSG_ACT, MSG_SESSION, 2, 11, 8, 2, 1, 4, 5},
-    [MSG_INDEX_READ] = {0x21, MSG_LEARN, MSG_SESSION, 3, 2, 8, 4, 2, 0, 10},
-    [MSG_INDEX_WAVE_BEGIN] = {0x30, MSG_ACT, MSG_SESSION, 6, 0, 0, 0, 2, 0, 12},
-    [MSG_INDEX_WAVE_LOAD] = {0x31, MSG_ACT, MSG_SESSION, 2, 38, 0, 0, 0, 5, 14},
-    [MSG_INDEX_WAVE_CLASS] = {0x32, MSG_ACT, MSG_SESSION, 28, 0, 0, 0, 1, 0, 19},
-    [MSG_INDEX_WAVE_COMMIT] = {0x33, MSG_ACT, MSG_SESSION, 4, 0, 0, 0, 0, 0, 20},
-    [MSG_INDEX_LOOP_LAYER] = {0x34, MSG_ACT, MSG_SESSION, 10, 0, 0, 0, 6, 0, 20},
-    [MSG_INDEX_INITIAL] = {0x35, MSG_ACT, MSG_SESSION, 2, 4, 0, 0, 0, 1, 26},
-    [MSG_INDEX_PROBE] = {0x36, MSG_LEARN, MSG_SESSION, 7, 0, 0, 4, 2, 0, 27},
-    [MSG_INDEX_RUN] = {0x38, MSG_ACT, MSG_SESSION, 25, 0, 8, 0, 3, 0, 29},
-    [MSG_INDEX_PROGRESS] = {0x39, MSG_LEARN, MSG_SESSION, 0, 0, 13, 0, 0, 0, 32},
-    [MSG_INDEX_SAMPLES] = {0x3a, MSG_LEARN, MSG_SESSION, 3, 0, 0, 4, 1, 0, 32},
-    [MSG_INDEX_TRACE] = {0x3b, MSG_LEARN, MSG_SESSION, 5, 0, 0, 4, 1, 0, 33},
-    [MSG_INDEX_ADVANCE] = {0x70, MSG_ACT, MSG_SESSION, 8, 0, 8, 0, 1, 0, 34},
+    [MSG_INDEX_LIMITS_LOWER] = {0x11, MSG_ACT, MSG_SESSION, 21, 0, 0, 0, 4, 0, 0},
+    [MSG_INDEX_ARM] = {0x12, MSG_ACT, MSG_SESSION, 4, 0, 8, 0, 1, 0, 4},
+    [MSG_INDEX_DISARM] = {0x13, MSG_ACT, MSG_SESSION, 0, 0, 0, 0, 0, 0, 5},
+    [MSG_INDEX_SAFE_CLEAR] = {0x14, MSG_ACT, MSG_SESSION, 1, 0, 0, 0, 1, 0, 5},
+    [MSG_INDEX_PULSE_READ] = {0x20, MSG_ACT, MSG_SESSION, 2, 11, 8, 2, 1, 4, 6},
+    [MSG_INDEX_READ] = {0x21, MSG_LEARN, MSG_SESSION, 3, 2, 8, 4, 2, 0, 11},
+    [MSG_INDEX_LOOPBACK] = {0x22, MSG_LEARN, MSG_SESSION, 3, 2, 8, 4, 3, 1, 13},
+    [MSG_INDEX_READ_REFERENCE] = {0x23, MSG_LEARN, MSG_SESSION, 3, 2, 8, 4, 2, 1, 17},
+    [MSG_INDEX_LINE_CHECK] = {0x24, MSG_LEARN, MSG_SESSION, 3, 4, 8, 4, 2, 2, 20},
+    [MSG_INDEX_WAVE_BEGIN] = {0x30, MSG_ACT, MSG_SESSION, 6, 0, 0, 0, 2, 0, 24},
+    [MSG_INDEX_WAVE_LOAD] = {0x31, MSG_ACT, MSG_SESSION, 2, 38, 0, 0, 0, 5, 26},
+    [MSG_INDEX_WAVE_CLASS] = {0x32, MSG_ACT, MSG_SESSION, 28, 0, 0, 0, 1, 0, 31},
+    [MSG_INDEX_WAVE_COMMIT] = {0x33, MSG_ACT, MSG_SESSION, 4, 0, 0, 0, 0, 0, 32},
+    [MSG_INDEX_LOOP_LAYER] = {0x34, MSG_ACT, MSG_SESSION, 10, 0, 0, 0, 6, 0, 32},
+    [MSG_INDEX_INITIAL] = {0x35, MSG_ACT, MSG_SESSION, 2, 4, 0, 0, 0, 1, 38},
+    [MSG_INDEX_PROBE] = {0x36, MSG_LEARN, MSG_SESSION, 7, 0, 0, 4, 2, 0, 39},
+    [MSG_INDEX_RUN] = {0x38, MSG_ACT, MSG_SESSION, 25, 0, 8, 0, 3, 0, 41},
+    [MSG_INDEX_PROGRESS] = {0x39, MSG_LEARN, MSG_SESSION, 0, 0, 13, 0, 0, 0, 44},
+    [MSG_INDEX_SAMPLES] = {0x3a, MSG_LEARN, MSG_SESSION, 3, 0, 0, 4, 1, 0, 44},
+    [MSG_INDEX_TRACE] = {0x3b, MSG_LEARN, MSG_SESSION, 5, 0, 0, 4, 1, 0, 45},
+    [MSG_INDEX_ADVANCE] = {0x70, MSG_ACT, MSG_SESSION, 8, 0, 8, 0, 1, 0, 46},
 };

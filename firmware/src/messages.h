@@ -10,9 +10,9 @@
 #include "bytes.h"
 
 #define MSG_PROTOCOL_VERSION 1u
-#define MSG_FINGERPRINT 0x2c0e8d3fu
+#define MSG_FINGERPRINT 0xbd13ff90u
 #define MSG_PAYLOAD_BYTES 220u
-#define MSG_COUNT 22u
+#define MSG_COUNT 25u
 
 /* What a pulse is for; each operation has its own limits. */
 enum { OPERATION_SET = 0, OPERATION_RESET = 1, OPERATION_FORM = 2 };
@@ -32,6 +32,18 @@ enum { NOISE_NONE = 0, NOISE_SEEDED = 1, NOISE_HARDWARE = 2 };
 /* What a run still needs. */
 enum { PART_WAVEFORMS = 0, PART_LAYERS = 1, PART_INITIAL_CONDITIONS = 2, PART_SAMPLES = 3 };
 
+/* What a loop-back puts on the calibration line. A reference is a tap of the voltage ladder. */
+enum { LOOP_SOURCE_REFERENCE = 0, LOOP_SOURCE_BIT_LINE = 1, LOOP_SOURCE_SOURCE_LINE = 2, LOOP_SOURCE_WORD_LINE = 3, LOOP_SOURCE_INITIAL_1 = 4, LOOP_SOURCE_INITIAL_2 = 5, LOOP_SOURCE_DRIFT = 6, LOOP_SOURCE_SCORE = 7, LOOP_SOURCE_NOISE_1 = 8, LOOP_SOURCE_NOISE_2 = 9, LOOP_SOURCE_EMBEDDING_1 = 10, LOOP_SOURCE_EMBEDDING_2 = 11, LOOP_SOURCE_EMBEDDING_3 = 12, LOOP_SOURCE_EMBEDDING_4 = 13, LOOP_SOURCE_EMBEDDING_5 = 14, LOOP_SOURCE_EMBEDDING_6 = 15, LOOP_SOURCE_EMBEDDING_7 = 16, LOOP_SOURCE_EMBEDDING_8 = 17, LOOP_SOURCE_EMBEDDING_9 = 18, LOOP_SOURCE_EMBEDDING_10 = 19, LOOP_SOURCE_EMBEDDING_11 = 20, LOOP_SOURCE_EMBEDDING_12 = 21, LOOP_SOURCE_EMBEDDING_13 = 22, LOOP_SOURCE_EMBEDDING_14 = 23 };
+
+/* Which input of the ADC converts. */
+enum { ADC_INPUT_READ = 0, ADC_INPUT_SAMPLE_1 = 1, ADC_INPUT_SAMPLE_2 = 2, ADC_INPUT_PROBE = 3 };
+
+/* A kind of line of the array. */
+enum { ARRAY_LINE_BIT_LINE = 0, ARRAY_LINE_SOURCE_LINE = 1, ARRAY_LINE_WORD_LINE = 2 };
+
+/* What is converted while one line is driven. The far end of a line, the driver's end, or the current of its cells. */
+enum { LINE_PROBE_FAR_BIT_LINE = 0, LINE_PROBE_FAR_SOURCE_LINE = 1, LINE_PROBE_FAR_WORD_LINE = 2, LINE_PROBE_NEAR = 3, LINE_PROBE_CURRENT = 4 };
+
 enum {
     MSG_HELLO = 0x01,
     MSG_STOP = 0x02,
@@ -43,6 +55,9 @@ enum {
     MSG_SAFE_CLEAR = 0x14,
     MSG_PULSE_READ = 0x20,
     MSG_READ = 0x21,
+    MSG_LOOPBACK = 0x22,
+    MSG_READ_REFERENCE = 0x23,
+    MSG_LINE_CHECK = 0x24,
     MSG_WAVE_BEGIN = 0x30,
     MSG_WAVE_LOAD = 0x31,
     MSG_WAVE_CLASS = 0x32,
@@ -68,6 +83,9 @@ enum {
     MSG_INDEX_SAFE_CLEAR,
     MSG_INDEX_PULSE_READ,
     MSG_INDEX_READ,
+    MSG_INDEX_LOOPBACK,
+    MSG_INDEX_READ_REFERENCE,
+    MSG_INDEX_LINE_CHECK,
     MSG_INDEX_WAVE_BEGIN,
     MSG_INDEX_WAVE_LOAD,
     MSG_INDEX_WAVE_CLASS,
@@ -235,7 +253,7 @@ static inline void hello_request_unpack(const uint8_t *p, hello_request_t *out) 
     out->nonce = get_u32(p + 0);
 }
 
-#define HELLO_RESPONSE_BYTES 93u
+#define HELLO_RESPONSE_BYTES 105u
 typedef struct {
     uint32_t nonce;
     uint16_t session;
@@ -259,6 +277,9 @@ typedef struct {
     uint16_t form_gate_max; /* code */
     uint16_t form_line_max; /* code */
     uint32_t form_width_max; /* ticks of 20 ns */
+    uint32_t set_energy_max; /* 1024 code^2 ticks */
+    uint32_t reset_energy_max; /* 1024 code^2 ticks */
+    uint32_t form_energy_max; /* 1024 code^2 ticks */
     uint32_t pulses_per_cell_max;
     uint32_t arm_ms_max; /* ms */
     uint32_t watchdog_ms; /* ms */
@@ -290,13 +311,16 @@ static inline void hello_response_pack(const hello_response_t *in, uint8_t *p) {
     put_u16(p + 63, in->form_gate_max);
     put_u16(p + 65, in->form_line_max);
     put_u32(p + 67, in->form_width_max);
-    put_u32(p + 71, in->pulses_per_cell_max);
-    put_u32(p + 75, in->arm_ms_max);
-    put_u32(p + 79, in->watchdog_ms);
-    put_u32(p + 83, in->tick_us_min);
-    put_u16(p + 87, in->ticks_max);
-    put_u16(p + 89, in->trajectories_max);
-    put_u16(p + 91, in->trace_points_max);
+    put_u32(p + 71, in->set_energy_max);
+    put_u32(p + 75, in->reset_energy_max);
+    put_u32(p + 79, in->form_energy_max);
+    put_u32(p + 83, in->pulses_per_cell_max);
+    put_u32(p + 87, in->arm_ms_max);
+    put_u32(p + 91, in->watchdog_ms);
+    put_u32(p + 95, in->tick_us_min);
+    put_u16(p + 99, in->ticks_max);
+    put_u16(p + 101, in->trajectories_max);
+    put_u16(p + 103, in->trace_points_max);
 }
 
 
@@ -350,14 +374,16 @@ static inline void status_response_pack(const status_response_t *in, uint8_t *p)
 }
 
 
-/* limits_lower: Lowers the limits of one operation for this session. A value above the limit in force is refused. */
-#define LIMITS_LOWER_REQUEST_BYTES 13u
+/* limits_lower: Lowers the limits of one operation, and the longest arming, for this session. A value above the limit in force is refused. */
+#define LIMITS_LOWER_REQUEST_BYTES 21u
 typedef struct {
     uint8_t operation;
     uint16_t gate_max; /* code */
     uint16_t line_max; /* code */
     uint32_t width_max; /* ticks of 20 ns */
     uint32_t pulses_per_cell_max;
+    uint32_t energy_max; /* 1024 code^2 ticks */
+    uint32_t arm_ms_max; /* ms */
 } limits_lower_request_t;
 static inline void limits_lower_request_unpack(const uint8_t *p, limits_lower_request_t *out) {
     out->operation = get_u8(p + 0);
@@ -365,6 +391,8 @@ static inline void limits_lower_request_unpack(const uint8_t *p, limits_lower_re
     out->line_max = get_u16(p + 3);
     out->width_max = get_u32(p + 5);
     out->pulses_per_cell_max = get_u32(p + 9);
+    out->energy_max = get_u32(p + 13);
+    out->arm_ms_max = get_u32(p + 17);
 }
 
 
@@ -476,6 +504,124 @@ typedef struct {
     uint32_t sum; /* code */
 } read_response_entry_t;
 static inline void read_response_entry_pack(const read_response_entry_t *in, uint8_t *p) {
+    put_u32(p + 0, in->sum);
+}
+
+
+/* loopback: Converts a DAC's output, or a tap of the reference ladder, with the array cut off. A code above the read level on a line of the array needs an armed board all the same. */
+#define LOOPBACK_REQUEST_BYTES 3u
+typedef struct {
+    uint8_t source;
+    uint8_t destination;
+    uint8_t samples;
+} loopback_request_t;
+static inline void loopback_request_unpack(const uint8_t *p, loopback_request_t *out) {
+    out->source = get_u8(p + 0);
+    out->destination = get_u8(p + 1);
+    out->samples = get_u8(p + 2);
+}
+
+#define LOOPBACK_REQUEST_ENTRY_BYTES 2u
+typedef struct {
+    uint16_t code; /* code */
+} loopback_request_entry_t;
+static inline void loopback_request_entry_unpack(const uint8_t *p, loopback_request_entry_t *out) {
+    out->code = get_u16(p + 0);
+}
+
+#define LOOPBACK_RESPONSE_BYTES 8u
+typedef struct {
+    uint64_t time_us; /* us */
+} loopback_response_t;
+static inline void loopback_response_pack(const loopback_response_t *in, uint8_t *p) {
+    put_u64(p + 0, in->time_us);
+}
+
+#define LOOPBACK_RESPONSE_ENTRY_BYTES 4u
+typedef struct {
+    uint32_t sum; /* code */
+} loopback_response_entry_t;
+static inline void loopback_response_entry_pack(const loopback_response_entry_t *in, uint8_t *p) {
+    put_u32(p + 0, in->sum);
+}
+
+
+/* read_reference: Reads reference resistors in place of cells, each through a column's own read path. */
+#define READ_REFERENCE_REQUEST_BYTES 3u
+typedef struct {
+    uint16_t read_code; /* code */
+    uint8_t samples;
+} read_reference_request_t;
+static inline void read_reference_request_unpack(const uint8_t *p, read_reference_request_t *out) {
+    out->read_code = get_u16(p + 0);
+    out->samples = get_u8(p + 2);
+}
+
+#define READ_REFERENCE_REQUEST_ENTRY_BYTES 2u
+typedef struct {
+    uint8_t column;
+    uint8_t resistor;
+} read_reference_request_entry_t;
+static inline void read_reference_request_entry_unpack(const uint8_t *p, read_reference_request_entry_t *out) {
+    out->column = get_u8(p + 0);
+    out->resistor = get_u8(p + 1);
+}
+
+#define READ_REFERENCE_RESPONSE_BYTES 8u
+typedef struct {
+    uint64_t time_us; /* us */
+} read_reference_response_t;
+static inline void read_reference_response_pack(const read_reference_response_t *in, uint8_t *p) {
+    put_u64(p + 0, in->time_us);
+}
+
+#define READ_REFERENCE_RESPONSE_ENTRY_BYTES 4u
+typedef struct {
+    uint32_t sum; /* code */
+} read_reference_response_entry_t;
+static inline void read_reference_response_entry_pack(const read_reference_response_entry_t *in, uint8_t *p) {
+    put_u32(p + 0, in->sum);
+}
+
+
+/* line_check: Drives one line at the read level and converts what comes of it; selects no single cell. Far and near ends are probed with every gate closed, as a position on the span of the line drivers. The current is that of all cells of a bit line with every gate open and the source lines joined, or of all cells of a source line through its own read path, its gates open and every bit line driven. */
+#define LINE_CHECK_REQUEST_BYTES 3u
+typedef struct {
+    uint16_t read_code; /* code */
+    uint8_t samples;
+} line_check_request_t;
+static inline void line_check_request_unpack(const uint8_t *p, line_check_request_t *out) {
+    out->read_code = get_u16(p + 0);
+    out->samples = get_u8(p + 2);
+}
+
+#define LINE_CHECK_REQUEST_ENTRY_BYTES 4u
+typedef struct {
+    uint8_t driven;
+    uint8_t line;
+    uint8_t probe;
+    uint8_t probed;
+} line_check_request_entry_t;
+static inline void line_check_request_entry_unpack(const uint8_t *p, line_check_request_entry_t *out) {
+    out->driven = get_u8(p + 0);
+    out->line = get_u8(p + 1);
+    out->probe = get_u8(p + 2);
+    out->probed = get_u8(p + 3);
+}
+
+#define LINE_CHECK_RESPONSE_BYTES 8u
+typedef struct {
+    uint64_t time_us; /* us */
+} line_check_response_t;
+static inline void line_check_response_pack(const line_check_response_t *in, uint8_t *p) {
+    put_u64(p + 0, in->time_us);
+}
+
+#define LINE_CHECK_RESPONSE_ENTRY_BYTES 4u
+typedef struct {
+    uint32_t sum; /* code */
+} line_check_response_entry_t;
+static inline void line_check_response_entry_pack(const line_check_response_entry_t *in, uint8_t *p) {
     put_u32(p + 0, in->sum);
 }
 

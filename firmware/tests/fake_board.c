@@ -105,6 +105,35 @@ uint16_t board_read(board_t *board, const board_cell_t *cells, uint16_t count, u
     return fault_of(board, DID_READ);
 }
 
+uint16_t board_loopback(board_t *board, const board_loopback_t *loopback, const uint16_t *codes,
+                        uint16_t count, uint32_t *sums) {
+    for (uint16_t i = 0; i < count; i++) {
+        did(board, DID_LOOPBACK, (uint16_t)(loopback->destination << 8 | loopback->source));
+        sums[i] = (uint32_t)codes[i] * loopback->samples;
+    }
+    return fault_of(board, DID_LOOPBACK);
+}
+
+uint16_t board_read_reference(board_t *board, const board_reference_t *references, uint16_t count,
+                              uint16_t read_code, uint8_t samples, uint32_t *sums) {
+    (void)read_code;
+    for (uint16_t i = 0; i < count; i++) {
+        did(board, DID_REFERENCE, references[i].column);
+        sums[i] = (uint32_t)references[i].resistor * samples;
+    }
+    return fault_of(board, DID_REFERENCE);
+}
+
+uint16_t board_line_check(board_t *board, const board_line_t *lines, uint16_t count,
+                          uint16_t read_code, uint8_t samples, uint32_t *sums) {
+    (void)read_code;
+    for (uint16_t i = 0; i < count; i++) {
+        did(board, DID_LINES, (uint16_t)(lines[i].driven << 8 | lines[i].line));
+        sums[i] = (uint32_t)(lines[i].probe + lines[i].probed) * samples;
+    }
+    return fault_of(board, DID_LINES);
+}
+
 uint16_t board_probe(board_t *board, const board_layer_t *layers, const uint16_t x[2],
                      const uint16_t *embedding, uint8_t samples, uint32_t sums[FW_PROBES]) {
     did(board, DID_PROBE, layers[0].feedback_code);

@@ -159,6 +159,20 @@ static void pulses_and_reads_are_transactions(void **state) {
     assert_int_equal(get_u16(got + 1), 9);
 }
 
+static void references_are_transactions(void **state) {
+    (void)state;
+    const uint64_t before = fw_host_time_ns(host);
+    assert_int_equal(ask(MSG_LOOPBACK, "\7\3\2\1\0\2\0\3\0", 9), STATUS_OK);
+    assert_int_equal(get_u32(got + 9 + 8), 174);
+    assert_int_equal(ask(MSG_READ_REFERENCE, "\144\0\2\1\1\2\3", 7), STATUS_OK);
+    assert_int_equal(get_u32(got + 9 + 4), 137);
+    assert_true(fw_host_time_ns(host) - before >= (6 + 4) * BOARD_READ_NS);
+    assert_int_equal(ask(MSG_LINE_CHECK, "\144\0\2\0\1\3\0\1\2\4\0", 11), STATUS_OK);
+    assert_int_equal(get_u32(got + 9 + 4), 137);
+    front_end.stub.fault = 9;
+    assert_int_equal(ask(MSG_LOOPBACK, "\7\3\2\1\0", 5), STATUS_FRONT_END);
+}
+
 static void responses_of_a_wrong_length_are_faults(void **state) {
     (void)state;
     front_end.cut = 1;
@@ -225,6 +239,7 @@ int main(void) {
         TEST(a_silent_front_end_is_no_board),
         TEST(time_is_what_the_description_says),
         TEST(pulses_and_reads_are_transactions),
+        TEST(references_are_transactions),
         TEST(responses_of_a_wrong_length_are_faults),
         TEST(a_front_end_that_has_gone_is_an_open_interlock),
         TEST(runs_go_on_with_each_poll),

@@ -102,8 +102,10 @@ static void limits_are_lowered_never_raised(void **state) {
     (void)state;
     uint8_t out[STATUS_BYTES_MAX];
     limits_t limits = HARD_LIMITS;
-    limits_lower_request_t wanted = {OPERATION_RESET, BOARD_RESET_GATE_MAX, BOARD_RESET_LINE_MAX,
-                                     BOARD_RESET_WIDTH_MAX, BOARD_PULSES_PER_CELL_MAX};
+    limits_lower_request_t wanted = {OPERATION_RESET,           BOARD_RESET_GATE_MAX,
+                                     BOARD_RESET_LINE_MAX,      BOARD_RESET_WIDTH_MAX,
+                                     BOARD_PULSES_PER_CELL_MAX, BOARD_RESET_ENERGY_MAX,
+                                     BOARD_ARM_MS_MAX};
     assert_int_equal(limits_lower(&limits, &wanted, out), 0);
     wanted.gate_max = 500;
     wanted.pulses_per_cell_max = 3;
@@ -120,6 +122,40 @@ static void limits_are_lowered_never_raised(void **state) {
     wanted.pulses_per_cell_max = 4;
     assert_true(limits_lower(&limits, &wanted, out) > 0);
     assert_int_equal(out[1], 4);
+    wanted.pulses_per_cell_max = 3;
+    wanted.energy_max++;
+    assert_true(limits_lower(&limits, &wanted, out) > 0);
+    assert_int_equal(out[1], 5);
+    wanted.energy_max = 100;
+    wanted.arm_ms_max++;
+    assert_true(limits_lower(&limits, &wanted, out) > 0);
+    assert_int_equal(out[1], 6);
+    assert_int_equal(limits.operations[OPERATION_RESET].energy_max, BOARD_RESET_ENERGY_MAX);
+    wanted.arm_ms_max = 1000;
+    assert_int_equal(limits_lower(&limits, &wanted, out), 0);
+    assert_int_equal(limits.operations[OPERATION_RESET].energy_max, 100);
+    assert_int_equal(limits.arm_ms_max, 1000);
+}
+
+static void the_energy_of_a_pulse_bounds_its_width(void **state) {
+    (void)state;
+    uint8_t out[STATUS_BYTES_MAX];
+    limits_t limits = HARD_LIMITS;
+    limits.operations[OPERATION_SET].energy_max = 300000;
+    const uint32_t longest = 300000u * BOARD_ENERGY_UNIT / (2000u * 2000u);
+    pulse_read_request_entry_t pulse = {0, 0, OPERATION_SET, 0, 2000, longest};
+    assert_int_equal(limits_check(&limits, &pulse, 0, out), 0);
+    pulse.width_ticks++;
+    assert_true(limits_check(&limits, &pulse, 0, out) > 0);
+    assert_int_equal(out[1], 5);
+    assert_int_equal(get_u32(out + 8), longest);
+    pulse.line_code = 0;
+    pulse.width_ticks = BOARD_SET_WIDTH_MAX;
+    assert_int_equal(limits_check(&limits, &pulse, 0, out), 0);
+    limits.operations[OPERATION_SET].energy_max = 0;
+    pulse.line_code = 1;
+    pulse.width_ticks = 1;
+    assert_true(limits_check(&limits, &pulse, 0, out) > 0);
 }
 
 static void pulses_over_a_limit_are_named(void **state) {
@@ -284,6 +320,7 @@ int main(void) {
         cmocka_unit_test(lengths),
         cmocka_unit_test(ranges),
         cmocka_unit_test(limits_are_lowered_never_raised),
+        cmocka_unit_test(the_energy_of_a_pulse_bounds_its_width),
         cmocka_unit_test(pulses_over_a_limit_are_named),
         cmocka_unit_test(arming_ends),
         cmocka_unit_test(silence_bites_while_armed_or_running),

@@ -199,6 +199,8 @@ static void cells_have_a_budget(void **state) {
     payload_u16(&lower, 500);
     payload_u32(&lower, 100);
     payload_u32(&lower, 3);
+    payload_u32(&lower, 50000);
+    payload_u32(&lower, 60000);
     assert_int_equal(wire_ask(&w, MSG_LIMITS_LOWER, lower.bytes, lower.length), STATUS_OK);
     lower.bytes[2] = 0x0f;
     assert_int_equal(wire_ask(&w, MSG_LIMITS_LOWER, lower.bytes, lower.length), STATUS_OVER_LIMIT);

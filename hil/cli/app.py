@@ -1,8 +1,8 @@
 """`hil`: the entry point.
 
 Exit codes: 0 done, 1 unexpected, 2 input or usage, 3 protocol, 4 line, 5 board refused, 6 limit,
-7 safe state, 8 chip, 9 calibration, 10 records, 130 interrupted. They are those of
-`protocols.errors`.
+7 safe state, 8 chip, 9 calibration, 10 records, 130 interrupted (129 by SIGHUP, 143 by SIGTERM).
+They are those of `protocols.errors`.
 
 Loading the commands takes a second or more, so it is done inside of `run`: a Ctrl-C that falls into
 it ends as quietly as any other.
@@ -12,10 +12,14 @@ from __future__ import annotations
 
 import sys
 
+from hil.cli.signals import caught, description, ending_well
+
 
 def main() -> None:
     """Runs a command; every error becomes a clear block on standard error and an exit code."""
-    sys.exit(run(sys.argv[1:]))
+    with ending_well():
+        code = run(sys.argv[1:])
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
@@ -25,5 +29,8 @@ def run(arguments: list[str]) -> int:
 
         return invoke(arguments)
     except KeyboardInterrupt:
-        sys.stderr.write("\nInterrupted\n  Stopped from the keyboard before anything was done.\n")
-        return 130
+        said = description(caught())
+        sys.stderr.write(
+            f"\nInterrupted\n  {said[:1].upper()}{said[1:]} before anything was done.\n"
+        )
+        return 128 + (caught() or 2)

@@ -162,9 +162,12 @@ class Console:
 
     def conductance_map(self, cells: Cells, siemens: NDArray[np.float64]) -> None:
         """Readings drawn at their places in the array."""
+        self.value_map(ConductanceMap(cells), siemens)
+
+    def value_map(self, picture: ConductanceMap, values: NDArray[np.float64]) -> None:
+        """Values of any unit drawn at the places of the picture's cells."""
         if not self._silent:
-            picture = ConductanceMap(cells)
-            picture.show(siemens)
+            picture.show(values)
             self._out.print(picture)
 
     def done(self, path: Path) -> None:
@@ -184,13 +187,13 @@ class Console:
             error.exit_code,
         )
 
-    def interrupted(self) -> None:
-        """The user pressed Ctrl-C."""
+    def interrupted(self, how: str = "stopped from the keyboard", exit_code: int = 130) -> None:
+        """The user pressed Ctrl-C, or a signal ended the command."""
         self.failure(
             "Interrupted",
-            "Stopped from the keyboard; the board's outputs are safe.",
+            f"{how[:1].upper()}{how[1:]}; the board's outputs are safe.",
             "Every pulse that was acknowledged is in the run's journal.",
-            130,
+            exit_code,
         )
 
     def failure(self, title: str, sentence: str, remedy: str = "", exit_code: int = 1) -> None:

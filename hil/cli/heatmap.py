@@ -69,11 +69,15 @@ class ConductanceMap:
         cells: the cells, in the order of the readings.
         siemens: their readings, NaN for a cell that was not read; None draws nothing.
         top_siemens: upper end of the colour scale; it grows with the readings.
+        unit: of the values, where they are something else than conductances.
+        step: in which the upper end grows.
     """
 
     cells: Cells
     siemens: Floats | None = None
     top_siemens: float = SCALE_STEP_SIEMENS
+    unit: str = "S"
+    step: float = SCALE_STEP_SIEMENS
 
     def show(self, siemens: Floats) -> None:
         """Takes new readings, shape (n,).
@@ -88,8 +92,8 @@ class ConductanceMap:
         self.siemens = np.asarray(siemens, dtype=np.float64)
         known = self.siemens[np.isfinite(self.siemens)]
         if known.size:
-            steps = math.ceil(float(known.max()) / SCALE_STEP_SIEMENS)
-            self.top_siemens = max(self.top_siemens, steps * SCALE_STEP_SIEMENS)
+            steps = math.ceil(float(known.max()) / self.step)
+            self.top_siemens = max(self.top_siemens, steps * self.step)
 
     def levels(self, height: int, width: int) -> Floats:
         """Readings as fractions of the scale, no larger than height x width; NaN for no cell."""
@@ -125,8 +129,8 @@ class ConductanceMap:
         else:
             yield Segment(_ASCII if options.ascii_only else _SHADES)
         known = self.siemens[np.isfinite(self.siemens)] if self.siemens is not None else np.empty(0)
-        middle = f", median {si(float(np.median(known)), 'S')}" if known.size else ""
-        text = f" {si(self.top_siemens, 'S')}{middle}"
+        middle = f", median {si(float(np.median(known)), self.unit)}" if known.size else ""
+        text = f" {si(self.top_siemens, self.unit)}{middle}"
         yield Segment(text.replace("µ", "u") if options.ascii_only else text)
         yield Segment.line()
 

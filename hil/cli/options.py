@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 
+from calibration.programming.choose import ALGORITHMS
 from hil.cli.console import Console
+from hil.cli.faults import with_faults
 from hil.config import BenchConfig, load_config
 
 BenchOption = Annotated[
@@ -32,6 +34,14 @@ SeedOption = Annotated[
     typer.Option("--seed", metavar="S", help="Seed of chip, board and noise; overrides the file."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+AlgorithmOption = Annotated[
+    str | None,
+    typer.Option(
+        "--algorithm",
+        metavar="NAME",
+        help=f"How to program: {', '.join(ALGORITHMS)}; default: the bench's.",
+    ),
+]
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="Say what would be driven, and drive nothing.")
 ]
@@ -77,4 +87,5 @@ def context(
     if seed is not None:
         chip = config.sim.model_copy(update={"seed": seed, "board_seed": seed})
         config = config.with_changes(source="--seed", seed=seed, sim=chip)
+    config = with_faults(config)
     return Context(config, text, Console(json=json))

@@ -78,8 +78,14 @@ class Steps:
         self, done: int, total: int, message: str = "", conductance: Floats | None = None
     ) -> None:
         """A routine tells how far it is; see `calibration.progress.Progress`."""
-        if self._map is not None and conductance is not None:
-            self._map.show(conductance)
+        picture = self._map
+        # a routine that works on other cells than those of the map is followed without it
+        if (
+            picture is not None
+            and conductance is not None
+            and len(conductance) == len(picture.cells)
+        ):
+            picture.show(conductance)
         last = self.steps[-1] if self.steps else None
         if last is None or total != last.total or done < last.done // 2:
             if last is not None:

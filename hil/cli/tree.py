@@ -10,6 +10,7 @@ from typing import Any
 
 import typer
 
+from hil.cli import faults, signals
 from hil.cli.console import Console
 from protocols.errors import HilError, RecordError
 
@@ -25,24 +26,28 @@ A tour, on the simulated board that is the default:
   hil demo                     the whole main job on a virgin chip; leaves a report
   hil info                     what is connected: board, limits, chip, model
   hil form                     form the cells that the model needs
+  hil map                      where the model would go, and the weight error to expect
   hil program                  map the model to conductances, program and verify them
   hil verify --after 1h        read them again, an hour later
   hil run --samples 500        calibrate the loop, solve, bring the samples home
   hil report                   the latest report again, from its record
+  hil characterise             how this chip's cells behave, measured on spare cells
 
 On a bench, with --board serial:PORT:
 
 \b
   hil flash                    write the firmware of `make firmware` into the board
   hil selftest                 check the board without changing a cell
+  hil check                    check converters, bonds and chip at the read level
+  hil calibrate                measure its converters; later commands apply the curves
   hil stop                     every output to its safe value, now
 
 Every command takes --bench FILE and --board BOARD, and prints JSON with --json. What form, program
 and run would drive is said by --dry-run.
 """
 COMMANDS = (
-    *("demo", "info", "form", "read", "program", "verify", "train", "run", "report"),
-    *("selftest", "stop", "flash"),
+    *("demo", "info", "form", "read", "map", "program", "verify", "repair", "train"),
+    *("run", "report", "characterise", "calibrate", "selftest", "check", "stop", "flash"),
 )
 
 app = typer.Typer(
@@ -55,7 +60,7 @@ app = typer.Typer(
 )
 for _name in COMMANDS:
     _module = import_module(f"hil.cli.commands.{_name}")
-    app.command(_name)(_module.command)
+    app.command(_name)(faults.options(_module.command))
 for _name in ("sim", "legacy"):
     app.add_typer(import_module(f"hil.cli.commands.{_name}").app, name=_name)
 
@@ -77,7 +82,9 @@ def invoke(arguments: list[str]) -> int:
         console.error(failure)
         return failure.exit_code
     if code == INTERRUPTED:  # newer versions of typer make this number of a Ctrl-C
-        console.interrupted()
+        by = signals.caught()
+        code = INTERRUPTED if by is None else 128 + by
+        console.interrupted(signals.description(by), code)
     return code if isinstance(code, int) else 0
 
 

@@ -1,30 +1,29 @@
-"""The model file: one `.npz` without pickle, read as if a stranger had written it.
+"""The model file: `.npz`, `.safetensors` or torch's `.pt`, read as if a stranger had written it.
 
 Members: `weight_1`.. and `bias_1`.. per layer, `frequencies`, `class_offsets`, and `meta`, a JSON
-text with every scalar. Each member is bounded before it is unpacked; unknown members and keys are
-refused.
+text with every scalar. Nothing in a file is executed and each member is bounded before it is
+unpacked (`weight_files`); unknown members and keys are refused.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import os
 import tempfile
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from hil.diffusion.keyed import FloatArray
 from hil.diffusion.score_model import DIMENSIONS, InitialLaw, NoiseLaw, ScoreModel, TrainingRecord
-from protocols.errors import ModelError
+from hil.diffusion.weight_files import packed, read_members
+from protocols.errors import FileError, ModelError
+from protocols.files import parse_json
 
 __all__ = [
     "MODEL_FOLDER",
@@ -39,8 +38,6 @@ __all__ = [
 FORMAT = "score-model/1"
 MODEL_FOLDER = Path(__file__).parent / "models"
 
-_MAX_FILE_BYTES = 4 * 2**20
-_MAX_MEMBERS = 32
 _MAX_LAYERS = 6
 _MAX_FREQUENCIES = 64
 _MAX_CLASSES = 64
@@ -68,22 +65,19 @@ def load_model(source: str | Path) -> ScoreModel:
     """
     path = _resolve(source)
     try:
-        if path.stat().st_size > _MAX_FILE_BYTES:
-            raise ModelError(
-                f"{path}: {path.stat().st_size} bytes; a model file has at most {_MAX_FILE_BYTES}."
-            )
-        with zipfile.ZipFile(path) as archive:
-            members = {name: _read_member(archive, name, path) for name in _names(archive, path)}
-    except FileNotFoundError:
-        raise ModelError(f"{path}: there is no such model file. {_shipped()}") from None
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        raise ModelError(f"{path}: not a readable model file (.npz): {error}.") from error
+        members = read_members(path)
+    except FileError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise ModelError(f"{path}: there is no such model file. {_shipped()}") from None
+        raise ModelError(f"{path}: not a readable model file: {error}.") from error
     meta = _read_meta(members.pop("meta", None), path)
     return _build(members, meta, path)
 
 
 def save_model(model: ScoreModel, path: str | Path) -> Path:
-    """Writes the model as one `.npz`, replacing the file at once; equal models give equal bytes.
+    """Writes the model, replacing the file at once; the name's suffix says in which format.
+
+    Equal models give equal bytes, except in torch's format.
 
     Raises ModelError when the model would not be read back (`load_model` says why) or the file
     cannot be written.
@@ -94,10 +88,8 @@ def save_model(model: ScoreModel, path: str | Path) -> Path:
         arrays |= {f"weight_{k}": weight, f"bias_{k}": bias}
     arrays |= {"frequencies": model.frequencies, "class_offsets": model.class_offsets}
     _build({k: v for k, v in arrays.items() if k != "meta"}, _meta(model), target)
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)
     try:
-        _replace(target, buffer.getvalue())
+        _replace(target, packed(arrays, target.suffix))
     except OSError as error:
         raise ModelError(f"{target}: the model file cannot be written: {error}.") from error
     return target
@@ -127,43 +119,6 @@ def _shipped() -> str:
     return f"Models that ship with the project: {', '.join(names) or 'none'}."
 
 
-def _names(archive: zipfile.ZipFile, path: Path) -> list[str]:
-    """Member names without `.npy`; refuses too many, too large or repeated ones."""
-    infos = archive.infolist()
-    names = [info.filename.removesuffix(".npy") for info in infos]
-    if len(infos) > _MAX_MEMBERS or len(set(names)) != len(names):
-        raise ModelError(f"{path}: {len(infos)} members; at most {_MAX_MEMBERS}, each once.")
-    total = sum(info.file_size for info in infos)
-    if total > _MAX_FILE_BYTES:
-        raise ModelError(
-            f"{path}: unpacks to {total} bytes; at most {_MAX_FILE_BYTES} are allowed."
-        )
-    return names
-
-
-def _read_member(archive: zipfile.ZipFile, name: str, path: Path) -> NDArray[Any]:
-    try:
-        with archive.open(f"{name}.npy") as file:
-            shape, dtype = _header(file)
-            size = math.prod(shape) * dtype.itemsize
-            if dtype.hasobject or size > _MAX_FILE_BYTES:
-                raise ModelError(
-                    f"{path}: member {name!r} of type {dtype} and shape {shape} is refused: plain "
-                    f"numbers and at most {_MAX_FILE_BYTES} bytes are allowed."
-                )
-        with archive.open(f"{name}.npy") as file:
-            return npy.read_array(file, allow_pickle=False)
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise ModelError(f"{path}: member {name!r} is damaged: {error}.") from error
-
-
-def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    version = npy.read_magic(file)
-    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, _, dtype = read(file)
-    return shape, dtype
-
-
 def _read_meta(array: NDArray[Any] | None, path: Path) -> dict[str, Any]:
     if array is None or array.dtype.kind != "U" or array.shape != ():
         raise ModelError(f"{path}: the member 'meta' (one JSON text) is missing.")
@@ -171,9 +126,9 @@ def _read_meta(array: NDArray[Any] | None, path: Path) -> dict[str, Any]:
     if len(text) > _MAX_TEXT:
         raise ModelError(f"{path}: meta has {len(text)} characters; at most {_MAX_TEXT}.")
     try:
-        meta = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path}: meta is not JSON: {error}.") from error
+        meta = parse_json(text)
+    except FileError as error:
+        raise ModelError(f"{path}: meta is {error}.") from error
     if not isinstance(meta, dict):
         raise ModelError(f"{path}: meta is not a JSON object.")
     return meta

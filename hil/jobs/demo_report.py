@@ -5,7 +5,7 @@ from __future__ import annotations
 from hil.bench import Bench
 from hil.config import BenchConfig
 from hil.diffusion.metrics import data_row
-from hil.jobs.demo import DemoResult
+from hil.jobs.demo import ROW_TITLES, DemoResult
 from hil.jobs.facts import (
     SHOWN_POINTS,
     board_facts,
@@ -30,15 +30,16 @@ def report_data(
         simulated=bench.is_simulated,
         summary=(
             f"A virgin macro was formed, the network {result.model.name!r} was mapped to "
-            f"{len(result.programmed.placement.cells)} cells ({in_tolerance} in tolerance), and "
-            f"the analog loop solved {len(result.ode.x)} samples by the probability-flow ODE and "
-            f"{len(result.sde.x)} by the reverse SDE."
+            f"{len(result.programmed.placement.cells)} cells ({in_tolerance} in tolerance), "
+            f"re-trimmed and repaired, and the analog loop solved {len(result.ode.x)} samples by "
+            f"the probability-flow ODE and {len(result.sde.x)} by the reverse SDE."
         ),
         run={"folder": run.path.name, **config_facts(config)},
         board=board_facts(bench.board.identity),
         chip={"id": config.chip.id, "profile": config.sim.profile, "seed": config.sim.seed},
         seed=config.seed,
         rows={name: row.metrics.to_dict() for name, row in result.rows.items()},
+        row_titles=ROW_TITLES,
         samples={name: row.samples[:SHOWN_POINTS] for name, row in result.rows.items()},
         programming=programming_data(
             result.programmed.program,
@@ -55,9 +56,27 @@ def report_data(
         host_time={"this computer": result.accounts.host_s},
         modelled={"solve of one sample": (result.ode.board_s / len(result.ode.x), "s")},
         notes=(
+            *repair_notes(result),
             f"Repeat this run with: hil demo --seed {config.seed} --samples {len(result.ode.x)}",
             f"{result.ode.clipped} coordinates of the initial conditions were clipped.",
         ),
+    )
+
+
+def repair_notes(result: DemoResult) -> tuple[str, ...]:
+    """What re-trim and repair did and what they cost."""
+    retrim, repair = result.retrim, result.repair
+    pulses = int(retrim.pulses.sum())
+    return (
+        f"Re-trim: {int((retrim.pulses > 0).sum())} cells were pulsed again, {pulses} pulses in "
+        f"{retrim.bench_s:.0f} s of bench time; rms error of the weights "
+        f"{retrim.error_before_siemens * 1e6:.2f} uS before, "
+        f"{retrim.error_after_siemens * 1e6:.2f} uS after.",
+        f"Repair: solutions of the measured network end {repair.error_ideal_drive:.2%} of their "
+        f"size off with the ideal network's words, {repair.error_before:.2%} with trimmed words "
+        f"and embedding, {repair.error_after:.2%} after {len(repair.rounds)} rounds on the last "
+        f"layer ({repair.pulses} pulses, {repair.bench_s:.0f} s); it stopped because "
+        f"{repair.reason}.",
     )
 
 

@@ -13,6 +13,7 @@ from hil.diffusion.score_model import ScoreModel
 from hil.waveforms import LoopTiming, model_times
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 POINTS = 40
 NAMES = ("hidden layer 1", "hidden layer 2", "output layer")
 
@@ -26,10 +27,13 @@ class LayerOutputs:
     measured_volts: FloatArray
 
 
-def measure_layers(bench: Bench, model: ScoreModel, seed: int) -> list[LayerOutputs]:
+def measure_layers(
+    bench: Bench, model: ScoreModel, seed: int, channels: IntArray | None = None
+) -> list[LayerOutputs]:
     """Probes every layer at points spread over space and time.
 
-    Untrimmed waveforms have to be loaded: a probe holds one tick's embedding.
+    Untrimmed waveforms have to be loaded: a probe holds one tick's embedding. `channels` is the
+    order of the hidden units on the macro (`Placement.channels`), None the model's own.
     """
     loop = bench.config.loop
     tau = model_times(model, LoopTiming(loop.tick_s, loop.ticks))
@@ -43,7 +47,8 @@ def measure_layers(bench: Bench, model: ScoreModel, seed: int) -> list[LayerOutp
         wanted = model.layer_outputs(point, tau[tick], clamp=True)
         for k in range(len(NAMES)):
             measured[k].append(outputs[k])
-            ideal[k].append(wanted[k] * volt)
+            hidden = channels is not None and k < len(NAMES) - 1
+            ideal[k].append((wanted[k][channels] if hidden else wanted[k]) * volt)
     return [
         LayerOutputs(name, np.concatenate(ideal[k]), np.concatenate(measured[k]))
         for k, name in enumerate(NAMES)

@@ -14,8 +14,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from drivers.legacy import LegacyBoard, LegacySample
 from drivers.legacy_capture import Capture, ScpiCapture, ScpiWords
 from drivers.stream import SerialStream
@@ -23,13 +21,22 @@ from hil.record import RUNNING, RunFolder
 from hil.sim.legacy import LegacyEmulator
 from hil.sim.legacy_analog import AnalogLoop
 from hil.sim.legacy_bench import EmulatedScope, LegacyLine
-from protocols.errors import ConfigError, InputError, LinkError, RecordError
+from protocols.errors import ConfigError, FileError, InputError, LinkError, RecordError
+from protocols.files import (
+    MAX_YAML_BYTES,
+    decoded,
+    parse_json,
+    parse_yaml,
+    read_bytes,
+    read_text,
+)
 from protocols.legacy import BAUD, UPDATES, LegacySettings
 from protocols.legacy_traces import CHANNELS, Prediction
 
 SIMULATED = "legacy-sim"
 PREFIX = "legacy:"
 SAMPLES = "samples.jsonl"
+MAX_SAMPLE_BYTES = 64 << 20  # this project's choice: half a million samples
 
 
 @dataclass(frozen=True)
@@ -84,9 +91,8 @@ def load_scope_words(path: Path) -> ScpiWords:
         ConfigError: the file cannot be read, or a key is missing or unknown.
     """
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return ScpiWords(**data)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError) as error:
+        return ScpiWords(**parse_yaml(read_text(path, MAX_YAML_BYTES)))
+    except (FileError, TypeError) as error:
         raise ConfigError(
             f"{path}: not the commands of an oscilloscope ({error});"
             " it holds arm, done, done_answers, x, y and, if needed, setup"
@@ -120,16 +126,16 @@ class SampleFile:
         if not self.path.is_file():
             return {}
         try:
-            content = self.path.read_bytes()
+            content = read_bytes(self.path, MAX_SAMPLE_BYTES)
             whole = content[: content.rfind(b"\n") + 1]
             if whole != content:
                 with self.path.open("r+b") as file:
                     file.truncate(len(whole))
-            rows = [json.loads(line) for line in whole.splitlines()]
+            rows = [parse_json(decoded(line)) for line in whole.splitlines()]
             return {
                 int(row["index"]): (float(row["x_volts"]), float(row["y_volts"])) for row in rows
             }
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (FileError, OSError, ValueError, KeyError, TypeError, OverflowError) as error:
             raise RecordError(
                 f"{self.path}: damaged ({error}); the samples in it are lost"
             ) from error

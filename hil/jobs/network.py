@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from calibration.arrays import FloatArray
 from calibration.forming import FormResult, form
-from calibration.mapping import map_network
+from calibration.mapping_knowledge import ChipKnowledge
 from calibration.placement import Placement
 from calibration.programming import ProgramResult
-from calibration.programming.ispp import Ispp
+from calibration.programming.choose import make_programmer
 from calibration.programming.pairs import PairTrim
 from calibration.progress import Progress
+from calibration.pulse_clock import PulseClock
 from calibration.verify import VerifyParams, VerifyResult, verify
-from drivers.rram.geometry import Geometry
 from hil.bench import Bench
 from hil.config import BenchConfig
 from hil.diffusion.score_model import ScoreModel
+from hil.jobs.mapping import map_model, with_fixed
+from hil.jobs.programming import programming_params
 from hil.journal import Journal
 from hil.record import RunFolder
 from hil.runloop import RunLoop, Samples
@@ -33,35 +35,47 @@ of its largest weight; pair trim moves targets by a hundredth or so (this projec
 
 @dataclass(frozen=True)
 class Programmed:
-    """A network that is on the chip: where, and how well."""
+    """A network that is on the chip: where, and how well.
+
+    `age_s` (n,) is the time since each cell's last pulse, as far as this programming knows.
+    """
 
     placement: Placement
     program: ProgramResult
     verify: VerifyResult
+    age_s: FloatArray
 
 
-def place(model: ScoreModel, config: BenchConfig) -> Placement:
+def place(
+    model: ScoreModel, config: BenchConfig, knowledge: ChipKnowledge | None = None
+) -> Placement:
     """Where the cells of a model go and what they shall hold; nothing is driven.
+
+    Args:
+        model, config: what and where.
+        knowledge: the chip's bad cells, which are gone round or made up for; None is a perfect
+            chip. `hil.jobs.mapping.map_model` gives the expected weight error as well.
 
     Raises:
         MappingError: the network does not fit the macro of the bench; says what is missing.
     """
-    description = config.load_description()
-    return map_network(
-        model.weights,
-        model.biases,
-        geometry=Geometry(description.rows, description.columns),
-        loop=description.loop,
-        converters=description.converters,
-        options=replace(config.mapping, volts_per_unit=model.volts_per_unit),
-    )
+    return map_model(model, config, knowledge).placement
 
 
 def form_cells(
-    bench: Bench, run: RunFolder, placement: Placement, progress: Progress | None = None
+    bench: Bench,
+    run: RunFolder,
+    placement: Placement,
+    progress: Progress | None = None,
+    knowledge: ChipKnowledge | None = None,
 ) -> FormResult:
-    """Forms the cells of a placement; those that are formed already are left alone."""
-    result = form(bench.macro, placement.cells, bench.config.forming, progress)
+    """Forms the cells of a placement; those that are formed or fixed already are left alone."""
+    cells = placement.cells[placement.driven]
+    if knowledge is not None:  # a formed cell with a low target reads as if it were not formed
+        known = knowledge.formed[cells.rows, cells.columns]
+        low = placement.target_siemens[placement.driven] < bench.config.forming.threshold_siemens
+        cells = cells[np.flatnonzero(~(known & low))]
+    result = form(bench.macro, cells, bench.config.forming, progress)
     run.save_json("forming.json", result.to_dict())
     run.journal.event("forming", {"cells": len(result.cells), "formed": int(result.formed.sum())})
     return result
@@ -81,13 +95,19 @@ def program_cells(
     """
     _refuse_unformed(bench, placement)
     pairs = bench.config.pair_trim and placement.scheme == "differential"
-    programmer = Ispp(bench.config.programming, bench.wait, PairTrim(placement) if pairs else None)
-    result = programmer.run(bench.macro, placement.cells, placement.target_siemens, progress)
+    trim = PairTrim(placement) if pairs else None
+    params = programming_params(bench.config, bench.macro.limits)
+    programmer = make_programmer(params, bench.wait, trim)
+    driven, target = placement.driven, placement.target_siemens
+    with PulseClock(bench.macro) as clock:
+        result = programmer.run(bench.macro, placement.cells[driven], target[driven], progress)
+    result = with_fixed(result, placement)
     placement = placement.with_targets(result.target_siemens)
     placement.save(run.file(PLACEMENT_FILE))
     run.save_json("program.json", result.to_dict())
     run.journal.event("program", result.summary())
-    return Programmed(placement, result, verify_cells(bench, run, placement, progress))
+    verified = verify_cells(bench, run, placement, progress)
+    return Programmed(placement, result, verified, clock.ages(placement.cells))
 
 
 def verify_cells(
@@ -96,7 +116,7 @@ def verify_cells(
     """Reads a placement's cells and compares them with their targets."""
     params = VerifyParams(tolerance_siemens=bench.config.programming.tolerance_siemens)
     result = verify(bench.macro, placement.cells, placement.target_siemens, params, progress)
-    run.save_json("verify.json", result.to_dict())
+    run.save_json("verify.json", {**result.to_dict(), "clock_s": bench.clock_s})
     return result
 
 
@@ -143,11 +163,11 @@ def latest_placement(config: BenchConfig, run: Path | None = None) -> tuple[Plac
             continue
         if found.file(PLACEMENT_FILE).is_file():
             return Placement.load(found.file(PLACEMENT_FILE)), found
-        if found.kind == "program" and _has_pulsed(found):
+        if _overwrites(found) and _has_pulsed(found):
             raise ChipError(
-                f"{found.path}: began to program chip {config.chip.id!r} and was "
-                f"{found.status} before its end, so the cells are neither what they were nor what "
-                "they should be; use hil program again"
+                f"{found.path}: this {found.kind!r} run pulsed cells of the network on chip "
+                f"{config.chip.id!r} and left none ({found.status}), so the cells are neither what "
+                "they were nor what they should be; use hil program again"
             )
     raise RecordError(
         f"{config.runs}: no run has programmed chip {config.chip.id!r} yet; use hil program first"
@@ -157,11 +177,13 @@ def latest_placement(config: BenchConfig, run: Path | None = None) -> tuple[Plac
 def refuse_other_model(placement: Placement, model: ScoreModel) -> None:
     """Refuses to run a model when another one was programmed.
 
+    The hidden layers say which one it is: the last layer is a repair's to choose.
+
     Raises:
         ChipError: the placement holds other weights.
     """
     held = zip(*placement.weights_from(placement.target_siemens), strict=True)
-    layers = list(zip(held, model.layers, strict=False))
+    layers = list(zip(held, model.layers, strict=False))[: max(len(model.layers) - 1, 1)]
     same = len(placement.blocks) == len(model.layers) and all(
         _is_close(*(np.column_stack(part) for part in pair)) for pair in layers
     )
@@ -179,6 +201,12 @@ def _is_close(held: FloatArray, wanted: FloatArray) -> bool:
     return off <= LARGEST_MISMATCH * float(np.abs(wanted).max())
 
 
+def _overwrites(run: RunFolder) -> bool:
+    """Whether a run drives cells of a network: programming does, characterising where asked to."""
+    asked = run.info.get("parameters") or {}
+    return run.kind == "program" or (run.kind == "characterise" and asked.get("cells") == "network")
+
+
 def _has_pulsed(run: RunFolder) -> bool:
     """Whether a run meant to drive any pulse."""
     path = run.file("journal.sqlite")
@@ -189,10 +217,11 @@ def _has_pulsed(run: RunFolder) -> bool:
 
 
 def _refuse_unformed(bench: Bench, placement: Placement) -> None:
-    reading = bench.macro.read(placement.cells, samples=4)
+    cells = placement.cells[placement.driven]
+    reading = bench.macro.read(cells, samples=4)
     low = reading < bench.config.programming.unformed_siemens
     if low.all():
-        row, column = placement.cells.rows[0], placement.cells.columns[0]
+        row, column = cells.rows[0], cells.columns[0]
         raise NotFormedError(
             f"chip {bench.config.chip.id!r}: none of the {len(reading)} cells to be programmed is "
             f"formed (cell ({row}, {column}) reads {reading[0] * 1e6:.2f} uS); use hil form first"

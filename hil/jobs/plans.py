@@ -8,10 +8,12 @@ import numpy as np
 
 from calibration.loop import LoopCalibration
 from calibration.placement import Placement
+from calibration.programming.choose import name_of, recipe_programmer
 from drivers.rram.limits import Limits
 from drivers.rram.pulses import PulseBatch
 from hil.config import BenchConfig
 from hil.diffusion.score_model import ScoreModel
+from hil.jobs.programming import programming_params
 from hil.waveforms import LoopTiming, Mode, build_waveforms
 from protocols.messages import Operation
 
@@ -53,7 +55,8 @@ def programming_plan(config: BenchConfig, placement: Placement) -> Plan:
         LimitError: a ramp goes over a limit.
     """
     limits = _limits_of(config)
-    config.programming.check_targets(placement.cells, placement.target_siemens)
+    driven = placement.driven
+    config.programming.check_targets(placement.cells[driven], placement.target_siemens[driven])
     _check_ramps(config, placement, limits)
     p, target = config.programming, placement.target_siemens * 1e6
     feedback = ", ".join(f"{block.feedback_ohm / 1e3:.2f}" for block in placement.blocks)
@@ -62,14 +65,8 @@ def programming_plan(config: BenchConfig, placement: Placement) -> Plan:
         "scheme": placement.scheme,
         "targets": f"{target.min():.1f}-{target.max():.1f} uS, median {np.median(target):.1f} uS",
         "feedback per layer": f"{feedback} kohm",
-        "SET": (
-            f"word line {p.set_gate.start_volts:g} to {p.set_gate.stop_volts:g} V, "
-            f"bit line {p.set_line_volts:g} V, {p.set_width_s * 1e9:g} ns"
-        ),
-        "RESET": (
-            f"source line {p.reset_line.start_volts:g} to {p.reset_line.stop_volts:g} V, "
-            f"word line {p.reset_gate_volts:g} V, {p.reset_width_s * 1e9:g} ns"
-        ),
+        "algorithm": name_of(p),
+        **_pulse_facts(config, placement),
         "at most": f"{p.pulse_budget} pulses per cell",
         **_limit_facts(limits, Operation.SET),
         **_limit_facts(limits, Operation.RESET),
@@ -115,22 +112,35 @@ def _limits_of(config: BenchConfig) -> Limits:
     return Limits.of(config.load_description().limits).lowered(config.limits.values())
 
 
+def _extremes(config: BenchConfig, placement: Placement) -> list[PulseBatch]:
+    """The strongest pulses that programming may give."""
+    p, cell = programming_params(config, _limits_of(config)), placement.cells[:1]
+    made = recipe_programmer(p)
+    found = [] if made is None else list(made.recipe().extremes(cell))
+    if p.menu is not None:
+        found += [p.menu.batch(cell, [k]) for k in range(len(p.menu))]
+    return found
+
+
 def _check_ramps(config: BenchConfig, placement: Placement, limits: Limits) -> None:
-    p, cell = config.programming, placement.cells[:1]
-    strongest = PulseBatch.set(
-        cell,
-        gate_volts=p.set_gate.stop_volts,
-        line_volts=p.set_line_volts,
-        width_s=p.set_width_s,
-    )
-    limits.check(strongest)
-    strongest = PulseBatch.reset(
-        cell,
-        gate_volts=p.reset_gate_volts,
-        line_volts=p.reset_line.stop_volts,
-        width_s=p.reset_width_s,
-    )
-    limits.check(strongest)
+    for batch in _extremes(config, placement):
+        limits.check(batch)
+
+
+def _pulse_facts(config: BenchConfig, placement: Placement) -> Plan:
+    facts = {}
+    for kind, name in ((Operation.SET, "bit"), (Operation.RESET, "source")):
+        strong = [b for b in _extremes(config, placement) if b.operation[0] == kind]
+        if strong:
+            gate, line, width = (
+                max(float(getattr(batch, part)[0]) for batch in strong)
+                for part in ("gate_volts", "line_volts", "width_s")
+            )
+            facts[kind.name] = (
+                f"word line up to {gate:g} V, {name} line up to {line:g} V, "
+                f"up to {width * 1e9:g} ns"
+            )
+    return facts
 
 
 def _limit_facts(limits: Limits, operation: Operation) -> Plan:

@@ -75,6 +75,7 @@ def run_loop(
         config.drive_trim if config.loop.trim_drive else None,
         lambda: placement.weights_from(bench.macro.read(placement.cells, READ_BACK_SAMPLES)),
         config.loop.trim_again,
+        placement.channels,
     )
     loop.calibrate(config.loop_calibration, progress)
     return loop

@@ -44,7 +44,7 @@ def run_samples(
     config = bench.config
     loop = rows.run_loop(bench, model, placement, tell)
     bench.integrator.load(loop.waveforms(mode))
-    layers = measure_layers(bench, model, config.seed)
+    layers = measure_layers(bench, model, config.seed, placement.channels)
     samples = loop.run(count, mode, seed=config.seed, traces=TRACES, progress=tell)
     record_loop(run, loop)
     record_samples(run, samples)

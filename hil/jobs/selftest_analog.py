@@ -83,6 +83,8 @@ def over_the_limits(subject: Subject) -> str:
         hello.set_line_max + 1,
         hello.set_width_max,
         hello.pulses_per_cell_max,
+        hello.set_energy_max,
+        hello.arm_ms_max,
     )
     line.refused_request(raised, "over_limit")
     cell = (ReadRequestEntry(0, 0),)

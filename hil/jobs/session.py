@@ -9,7 +9,11 @@ from typing import Any
 
 from hil.bench import Bench
 from hil.config import BenchConfig
+from hil.jobs import startup
+from hil.jobs.resume import save_config
+from hil.ledger import Ledger
 from hil.record import RunFolder
+from protocols.errors import ConfigError
 
 
 @contextmanager
@@ -20,6 +24,8 @@ def session(
     parameters: Mapping[str, Any],
     bench_text: str | None = None,
     virgin_chip: bool = False,
+    nominal_curves: bool = False,
+    resume: RunFolder | None = None,
 ) -> Iterator[tuple[RunFolder, Bench]]:
     """A new run of `kind` on the bench of `config`.
 
@@ -32,17 +38,58 @@ def session(
         parameters: what the run was asked to do; kept in the folder.
         bench_text: the bench file as it was read.
         virgin_chip: a simulated chip that lives in the run folder, new every time.
+        nominal_curves: do not apply what was measured of this board before.
+        resume: the run that is taken up, instead of a new one. What was answered before comes from
+            its journal; `hil.ledger` says how.
 
     Raises:
         RecordError: the run folder cannot be made.
         PortError, LinkTimeout, HandshakeError, ChipBusyError, ConfigError: as `Bench.open`.
+        CalibrationError, ChipError: the start-up checks of a job that drives pulses found a fault.
     """
-    with RunFolder.create(
-        config.runs, kind, parameters=parameters, seed=config.seed, bench_text=bench_text
-    ) as run:
+    with _folder(config, kind, parameters, bench_text, resume) as run:
+        ledger = Ledger.resume(run.journal)
         state: Path | None = run.file("chip.cells") if virgin_chip else None
-        with Bench.open(config, recorder=run.journal, state_path=state) as bench:
+        with Bench.open(
+            config, recorder=ledger, state_path=state, nominal_curves=nominal_curves
+        ) as bench:
+            if resume is not None:
+                _refuse_other_board(run, bench)
             run.set_board(bench.board.identity)
+            run.update(curves=bench.board_curves.facts())
             # A virgin chip is not the one in the socket: no later run may take it for that.
             run.update(chip=f"{run.path.name}/{state.name}" if state else config.chip.id)
+            startup.before_driving(bench, run, kind, parameters, on_record=state is None)
             yield run, bench
+            if resume is not None:
+                counts = {"replayed": ledger.replayed, "unknown_pulses": ledger.unknown}
+                run.journal.event("resumed", counts)
+                run.update(resumed=counts)
+
+
+def _folder(
+    config: BenchConfig,
+    kind: str,
+    parameters: Mapping[str, Any],
+    bench_text: str | None,
+    resume: RunFolder | None,
+) -> RunFolder:
+    if resume is not None:
+        resume.take_up()
+        return resume
+    run = RunFolder.create(
+        config.runs, kind, parameters=parameters, seed=config.seed, bench_text=bench_text
+    )
+    save_config(run, config)
+    return run
+
+
+def _refuse_other_board(run: RunFolder, bench: Bench) -> None:
+    """Raises ConfigError unless the board is the one that the run began on."""
+    before = run.info.get("board")
+    serial = before.get("serial") if isinstance(before, dict) else None
+    if serial is not None and serial != bench.board.identity.serial:
+        raise ConfigError(
+            f"{run.path}: the run began on board {serial:x}, this is board"
+            f" {bench.board.identity.serial:x}; connect that one, or start a new run"
+        )

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from hil.jsonable import plain
 from hil.record import RunFolder
-from protocols.errors import RecordError
+from protocols.errors import HilError, RecordError
 
 Array = NDArray[Any]
 Text = str | int | float | bool | None
@@ -249,7 +249,7 @@ class ReportData:
         arrays = run.load_arrays(ARRAYS_FILE)
         try:
             return _build(_unpack(tree, arrays))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, HilError) as error:
             raise RecordError(
                 f"{run.path / FIGURES_FILE}: not the report data of this version ({error!r}); "
                 "make the run again."

@@ -17,12 +17,16 @@ lines at an inhibit voltage leave nothing of it, which is the default (fraction 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from hil.sim.chip import Chip
+from hil.sim.chip_faults import Wiring
 from hil.sim.config import SimSettings
 from hil.sim.effects import Effects
+from hil.sim.read_law import ReadLaw
 from protocols.hardware import BoardDescription
 
 F64 = NDArray[np.float64]
@@ -38,6 +42,8 @@ class Array:
         self.rows = description.rows
         self.columns = description.columns
         self._pitch_ohm = settings.line_resistance_ohm if effects.line_resistance else 0.0
+        self.law = ReadLaw(settings)
+        self.wiring = Wiring.of(settings.chip_faults, description)
         self._half = settings.half_select_fraction if effects.half_select else 0.0
 
     @property
@@ -58,8 +64,21 @@ class Array:
         self, index: Index, polarity: Index, gate: F64, line: F64, width_s: F64, now_s: F64
     ) -> None:
         """One pulse on each of distinct cells; volts at the array's edge."""
+        if self.wiring is None:
+            self._pulse(index, polarity, gate, line, width_s, now_s)
+            return
+        to = self.wiring.cells(index)
+        polarity = -polarity if to.reversed else polarity
+        for where, reached in ((to.index, to.alive), (to.partner, to.alive & (to.partner >= 0))):
+            if reached.any():
+                volts, at_s = (gate[reached], line[reached]), (width_s[reached], now_s[reached])
+                self._pulse(where[reached], polarity[reached], *volts, *at_s)
+
+    def _pulse(
+        self, index: Index, polarity: Index, gate: F64, line: F64, width_s: F64, now_s: F64
+    ) -> None:
         cells = self.chip.cells
-        if self._pitch_ohm > 0.0:
+        if self._pitch_ohm > 0.0 and cells.grid is None:  # measured rows have their lines in them
             line = line / (1.0 + cells.conductance(index, now_s) * self.path_ohm(index))
         cells.pulse(index, polarity, gate, line, width_s, now_s)
         if self._half > 0.0:
@@ -67,11 +86,30 @@ class Array:
 
     def read(self, index: Index, now_s: F64) -> F64:
         """One noisy reading of each cell in siemens, lines included."""
-        return self._behind_lines(index, self.chip.cells.read(index, now_s))
+        return self._reached(index, now_s, self._read)
 
     def conductance(self, index: Index, now_s: float) -> F64:
         """True mean conductance as the loop sees it, lines included."""
+        return self._reached(index, now_s, self._mean)
+
+    def _read(self, index: Index, now_s: F64 | float) -> F64:
+        siemens = self.law.telegraph(index, self.chip.cells.read(index, now_s), np.asarray(now_s))
+        return self._behind_lines(index, siemens)
+
+    def _mean(self, index: Index, now_s: F64 | float) -> F64:
         return self._behind_lines(index, self.chip.cells.conductance(index, now_s))
+
+    def _reached(self, index: Index, now_s: F64 | float, of: Callable[..., F64]) -> F64:
+        """Conductance of the cells that the wiring leads to."""
+        if self.wiring is None:
+            return of(index, now_s)
+        to = self.wiring.cells(index)
+        siemens = np.where(to.alive, of(to.index, now_s), 0.0)
+        joined = to.alive & (to.partner >= 0)
+        if joined.any():
+            times = np.broadcast_to(np.asarray(now_s), index.shape)
+            siemens[joined] += of(to.partner[joined], times[joined])
+        return siemens
 
     def _behind_lines(self, index: Index, siemens: F64) -> F64:
         if self._pitch_ohm == 0.0:

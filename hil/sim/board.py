@@ -19,6 +19,7 @@ and refused numbers cost nothing, so a bad line changes no physics (this project
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Self
 
 from hil.sim.back_doors import BackDoors
 from hil.sim.chip import NANOSECONDS, Chip
@@ -30,7 +31,7 @@ from hil.sim.refusal import RefusedError
 from protocols.codec import LengthError, RangeError
 from protocols.frame import OVERHEAD_BYTES, RESPONSE_BIT, Decoder, Frame, encode
 from protocols.hardware import BoardDescription
-from protocols.messages import PAYLOAD_BYTES, REQUESTS, AdvanceRequest, HelloRequest, SafeReason
+from protocols.messages import REQUESTS, AdvanceRequest, HelloRequest, SafeReason
 
 _HANDLERS = HANDLERS | LOOP_HANDLERS
 _OK = b"\0"
@@ -48,6 +49,15 @@ class SimBoard(BackDoors):
         super().__init__(Machine(description, settings, chip))
         self._decoder = Decoder()
         self._responses = 0  # frames that are no requests
+
+    def power_up_again(self) -> Self:
+        """As after a loss of power: nothing is remembered but what was done to the chip."""
+        before = self.machine
+        self.machine = Machine(before.description, before.settings, before.chip)
+        self.machine.front_end.supply = before.front_end.supply
+        self.machine.front_end.supply.lost = False
+        self._decoder, self._responses = Decoder(), 0
+        return self
 
     # --- the wire ------------------------------------------------------------------------------
 
@@ -105,8 +115,9 @@ class SimBoard(BackDoors):
         try:
             if frame.code not in REQUESTS:
                 raise RefusedError("unknown_code", frame.code)
-            if len(frame.payload) > PAYLOAD_BYTES:
-                raise RefusedError("bad_length", len(frame.payload), PAYLOAD_BYTES)
+            longest = self.machine.settings.payload_bytes
+            if len(frame.payload) > longest:
+                raise RefusedError("bad_length", len(frame.payload), longest)
             request = REQUESTS[frame.code].unpack(frame.payload)
             return _OK + _HANDLERS[type(request)](self.machine, request).pack()
         except LengthError as error:

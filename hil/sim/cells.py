@@ -17,18 +17,29 @@ from hil.sim import cell_kernels as kernels
 from hil.sim.cell_params import STATE_DTYPE, cell_parameters
 from hil.sim.effects import Effects
 from hil.sim.profile import Profile
+from hil.sim.pulse_grid import PulseGrid
 from protocols.errors import InputError, TargetError
 
 F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
 
 
 class CellArray:
     """Cells of one die: `profile` (statistics), `seed` (which die), `state` (what was done to it).
 
+    `swapped` plants a wiring fault: bit and source line exchanged, so that SET pulses act as RESET
+    pulses and the other way round (a negative control). Cells of other kinds are subclasses that
+    replace `_pulse`, `_read`, `_mean` and `_solve_noise`.
+
     Raises InputError when the state has another dtype or more than one dimension.
     """
 
     state_dtype: ClassVar[DTypeLike] = STATE_DTYPE
+    kind: ClassVar[str] = "fitted"
+    fingerprint: int = 0
+    """What else than the profile makes these cells, as a number for the chip file."""
+    grid: PulseGrid | None = None
+    """The only pulses that the cells answer; None where any pulse within reason is."""
 
     def __init__(
         self,
@@ -36,6 +47,8 @@ class CellArray:
         seed: int,
         state: NDArray[np.void],
         effects: Effects | None = None,
+        *,
+        swapped: bool = False,
     ) -> None:
         if state.dtype != STATE_DTYPE or state.ndim != 1:
             raise InputError(
@@ -50,6 +63,7 @@ class CellArray:
         self.state = state
         self._raw = state.view(np.ndarray)  # numba does not take a memmap, but its memory
         self._parameters = cell_parameters(profile, self.seed, self.effects)
+        self._sense = -1 if swapped else 1
 
     @classmethod
     def virgin_state(cls, n: int) -> NDArray[np.void]:
@@ -85,23 +99,15 @@ class CellArray:
         width = self._values("width_s", width_s, n)
         if not (width > 0.0).all():
             raise InputError("A pulse width must be above 0 s.")
-        kernels.pulse_cells(
-            self._raw,
-            cells,
-            direction,
-            gate,
-            line,
-            np.log10(width),
-            self._values("now_s", now_s, n),
-            self._parameters,
-        )
+        now = self._values("now_s", now_s, n)
+        self._pulse(cells, self._sense * direction, gate, line, width, now)
 
     def read(self, index: ArrayLike, now_s: ArrayLike) -> F64:
         """One noisy reading (siemens) per entry of `index`; a repeated entry is read again."""
         cells = self._index(index)
         out = np.empty(cells.size)
         now = self._values("now_s", now_s, cells.size)
-        kernels.read_cells(self._raw, cells, now, self._parameters, out)
+        self._read(cells, now, out)
         return out
 
     def conductance(self, index: ArrayLike, now_s: ArrayLike) -> F64:
@@ -109,7 +115,7 @@ class CellArray:
         cells = self._index(index)
         out = np.empty(cells.size)
         now = self._values("now_s", now_s, cells.size)
-        kernels.mean_cells(self._raw, cells, now, self._parameters, out)
+        self._mean(cells, now, out)
         return out
 
     def solve_noise(self, index: ArrayLike, trajectories: ArrayLike) -> NDArray[np.float32]:
@@ -123,7 +129,7 @@ class CellArray:
         if numbers.size and (numbers.min() < 0 or numbers.max() >= 2**32):
             raise InputError("Trajectory numbers must lie in 0 to 2**32 - 1.")
         out = np.empty((numbers.size, cells.size), np.float32)
-        kernels.solve_noise_cells(self._raw, cells, numbers, self._parameters, out)
+        self._solve_noise(cells, numbers, out)
         return out
 
     def set_conductance(self, index: ArrayLike, siemens: ArrayLike, now_s: ArrayLike = 0.0) -> None:
@@ -152,9 +158,30 @@ class CellArray:
         """
         p = self._parameters[0]
         ln = np.log(np.asarray(siemens, dtype=np.float64))
-        sigma = np.asarray(np.interp(ln, p["noise_ln"], p["noise_sigma"]))
+        sigma = self.read_noise_sd(siemens)
         tail = np.asarray(np.interp(ln, p["noise_ln"], p["noise_tail"]))
         return sigma, sigma * robust_ratio(tail)
+
+    def read_noise_sd(self, siemens: ArrayLike) -> F64:
+        """Relative standard deviation of one reading at a conductance, as profiled."""
+        p = self._parameters[0]
+        ln = np.log(np.asarray(siemens, dtype=np.float64))
+        return np.asarray(np.interp(ln, p["noise_ln"], p["noise_sigma"]))
+
+    def _pulse(
+        self, cells: I64, direction: I64, gate: F64, line: F64, width_s: F64, now_s: F64
+    ) -> None:
+        log_width, parameters = np.log10(width_s), self._parameters
+        kernels.pulse_cells(self._raw, cells, direction, gate, line, log_width, now_s, parameters)
+
+    def _read(self, cells: I64, now_s: F64, out: F64) -> None:
+        kernels.read_cells(self._raw, cells, now_s, self._parameters, out)
+
+    def _mean(self, cells: I64, now_s: F64, out: F64) -> None:
+        kernels.mean_cells(self._raw, cells, now_s, self._parameters, out)
+
+    def _solve_noise(self, cells: I64, trajectories: I64, out: NDArray[np.float32]) -> None:
+        kernels.solve_noise_cells(self._raw, cells, trajectories, self._parameters, out)
 
     def _index(self, index: ArrayLike) -> NDArray[np.int64]:
         cells = np.atleast_1d(np.asarray(index)).ravel()

@@ -24,10 +24,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from hil.sim.cell_kinds import build_cells, kind_identity
 from hil.sim.cells import CellArray
 from hil.sim.config import SimSettings
-from hil.sim.profile import Profile, load_profile
-from protocols.errors import ChipBusyError, ConfigError, RecordError
+from hil.sim.perturb import effective_profile
+from hil.sim.profile import Profile
+from protocols.errors import ChipBusyError, ConfigError, FileError, RecordError
+from protocols.files import decoded, parse_json
 from protocols.hardware import BoardDescription
 
 MAGIC = b"HILCHIP1"
@@ -37,6 +40,7 @@ COUNTERS = np.dtype(
     [("now_ns", np.uint64), ("power_ups", np.uint64), ("runs", np.uint64), ("probes", np.uint64)]
 )
 NANOSECONDS = 1_000_000_000
+_LATEST_NS = 1 << 62
 
 
 def profile_fingerprint(profile: Profile) -> int:
@@ -58,7 +62,7 @@ class Chip:
     ) -> None:
         self.name = name
         self.profile = profile
-        self.cells = CellArray(profile, settings.seed, state, settings.switched())
+        self.cells = build_cells(settings, profile, state)
         self._counters = counters
         self._file: _ChipFile | None = None
         counters["power_ups"] += np.uint64(1)
@@ -71,8 +75,12 @@ class Chip:
             ConfigError: the file is another chip's, or no chip file at all.
             ChipBusyError: another process holds it.
             RecordError: it cannot be created, for instance because the disk is full.
+            DataError: the measured tables of empirical cells are missing or damaged.
         """
-        profile = load_profile(settings.profile)
+        if settings.chip_faults.other_chip is not None:  # the expected one stays on file
+            path = None
+            settings = settings.model_copy(update={"seed": settings.chip_faults.other_chip})
+        profile = effective_profile(settings)
         count = description.rows * description.columns
         if path is None:
             counters = np.zeros(1, COUNTERS)
@@ -95,6 +103,10 @@ class Chip:
     def advance_ns(self, duration_ns: int) -> None:
         """Let virtual time pass."""
         self._counters["now_ns"] += np.uint64(duration_ns)
+
+    def set_back_ns(self, duration_ns: int) -> None:
+        """The simulator's back door: time that passed and shall not have."""
+        self._counters["now_ns"] -= np.uint64(duration_ns)
 
     def advance(self, duration_s: float) -> None:
         """Let virtual time pass."""
@@ -135,6 +147,8 @@ def _identity(
         "rows": description.rows,
         "columns": description.columns,
         "cell_layout": zlib.crc32(str(np.dtype(CellArray.state_dtype)).encode()),
+        **kind_identity(build_cells(settings, profile, CellArray.virgin_state(0))),
+        "swap_polarity": settings.swap_polarity,
     }
 
 
@@ -159,6 +173,25 @@ class _ChipFile:
             raise
         self.counters = np.frombuffer(self._map, COUNTERS, 1, _COUNTERS_AT)
         self.state: NDArray[np.void] = np.frombuffer(self._map, dtype, count, _CELLS_AT)
+        self._check_content()
+
+    def _check_content(self) -> None:
+        """Refuse figures that no simulation leaves behind: what follows computes with them."""
+        state = self.state
+        sound = all(
+            bool(np.isfinite(state[name]).all())
+            for name in state.dtype.names or ()
+            if state.dtype[name].kind == "f"
+        )
+        if "siemens" in (state.dtype.names or ()):
+            sound &= bool(((state["siemens"] >= 0.0) & (state["siemens"] <= 1.0)).all())
+        if not sound or int(self.counters["now_ns"][0]) > _LATEST_NS:
+            self.counters, self.state = self.counters.copy(), state.copy()
+            self.close()
+            raise ConfigError(
+                f"{self._path}: the cells of this chip file are damaged; restore a copy, or move "
+                "the file away to start with a virgin chip"
+            )
 
     def _lock(self) -> None:
         try:
@@ -173,8 +206,8 @@ class _ChipFile:
         if not head.startswith(MAGIC):
             raise ConfigError(f"{self._path}: not a chip file of this project")
         try:
-            found = json.loads(head[len(MAGIC) :].rstrip(b"\0"))
-        except ValueError as error:
+            found = parse_json(decoded(head[len(MAGIC) :].rstrip(b"\0")))
+        except FileError as error:
             raise ConfigError(f"{self._path}: the head of the chip file is damaged") from error
         for key, wanted in identity.items():
             if not isinstance(found, dict) or found.get(key) != wanted:

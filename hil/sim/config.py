@@ -12,22 +12,31 @@ can ask a calibration for a number that it knows.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from hil.sim.chip_faults import ChipFaults
 from hil.sim.effects import Effects
+from hil.sim.upsets import BoardUpsets
 from protocols.errors import ConfigError
 from protocols.hardware import explain
+from protocols.messages import PAYLOAD_BYTES, AdcInput, LoopSource
 
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=1 << 64)]
 Fraction = Annotated[float, Field(ge=-0.5, le=0.5)]
 Factor = Annotated[float, Field(ge=0.1, le=10)]
+Share = Annotated[float, Field(ge=0, le=1)]
+ChannelFault = Literal["dead", "railed"]
+CellKind = Literal["fitted", "empirical", "physics"]
 
 CUT_SIGMAS = 3.0
 """Where the normals of a board's errors are cut."""
+
+LINES = ("bit_line", "word_line", "embedding_1", "read", "probe")
+"""Some names of channels, for a message."""
 
 WAVE_WORDS = 18
 """Words that a tick updates: drift, score, two noise channels, 14 embedding channels."""
@@ -43,19 +52,35 @@ class SimSettings(BaseModel):
     seed: Seed = 1
     profile: str = "rram_1t1r_180nm"
     effects: dict[str, bool] = Field(default_factory=dict)  # switches that differ from "on"
+    cells: CellKind = "fitted"  # where the cells' behaviour comes from
+    data_folder: str | None = None  # tables of the empirical cells; None: $HIL_MEASURED_DATA
+    profile_scale: dict[str, Factor] = Field(default_factory=dict)  # dotted parameter -> factor
+    perturb_seed: Seed | None = None  # draws another technology about the profile
+    perturb_extent: Annotated[float, Field(ge=0, le=0.3)] = 0.3
+    stuck_low_fraction: Share | None = None  # None is the profile's
+    stuck_high_fraction: Share | None = None
+    weak_fraction: Share | None = None
+    swap_polarity: bool = False  # a planted wiring fault: bit and source line exchanged
 
     # the board's firmware
     board_seed: Seed = 1
     window: Annotated[int, Field(ge=1, le=64)] = 8
+    payload_bytes: Annotated[int, Field(ge=64, le=960)] = PAYLOAD_BYTES  # of one frame
     ticks_max: Annotated[int, Field(ge=1, le=4096)] = 1024
     trajectories_max: Annotated[int, Field(ge=1, le=16384)] = 4096
     trace_points_max: Annotated[int, Field(ge=1, le=65535)] = 16384
     tick_us_min: Annotated[int, Field(ge=1)] = 200
+    upsets: BoardUpsets = BoardUpsets()  # resets, hangs, late answers
     trajectories_per_poll: Annotated[int, Field(ge=1, le=4096)] = 256
 
     # array
     line_resistance_ohm: NotNegative = 0.5  # of one cell pitch, bit line and source line alike
     half_select_fraction: Annotated[float, Field(ge=0, le=0.5)] = 0.0  # of the line voltage
+
+    # readings (`hil/sim/read_law.py` has the sources)
+    read_nonlinearity_per_volt: Annotated[float, Field(ge=0, le=10)] = 2.717  # b of sinh(b V)
+    telegraph_fraction: Share = 0.0  # of cells with a two-level trap, beyond the fitted noise
+    telegraph_step: Annotated[float, Field(ge=0, le=0.9)] = 0.05  # of such a cell's conductance
 
     # front end
     dac_gain_sd: NotNegative = 0.002
@@ -66,6 +91,13 @@ class SimSettings(BaseModel):
     adc_gain_sd: NotNegative = 0.002
     adc_offset_sd_codes: NotNegative = 1.0
     adc_noise_sd_codes: NotNegative = 0.5
+    adc_bow_sd_codes: NotNegative = 0.0  # as dac_bow_sd_codes
+    tia_gain_sd: NotNegative = 0.0  # of a column's trans-impedance stage
+    tia_offset_sd_amperes: NotNegative = 0.0
+    ladder_error: Fraction = 0.0  # relative, of the voltage that the board calibrates itself by
+    reference_ohm_error: Fraction = 0.0  # relative, of all reference resistors
+    chip_faults: ChipFaults = ChipFaults()  # broken bonds, stages, references, a wrong chip
+    channel_faults: dict[str, ChannelFault] = Field(default_factory=dict)  # by LoopSource, AdcInput
     pulse_settling_s: Positive = 5.0e-9  # time constant of the line drivers
     wave_settling_s: Positive = 10.0e-6  # of the waveform DACs
     word_update_s: NotNegative = 10.0e-6  # from one of the 18 words to the next, no common latch
@@ -101,6 +133,14 @@ class SimSettings(BaseModel):
             )
         return value
 
+    @field_validator("channel_faults")
+    @classmethod
+    def _known_channels(cls, value: dict[str, ChannelFault]) -> dict[str, ChannelFault]:
+        known = {part.name.lower() for kind in (LoopSource, AdcInput) for part in kind}
+        if unknown := sorted(set(value) - (known - {"reference"})):
+            raise ValueError(f"unknown channel {', '.join(unknown)}; as in {', '.join(LINES)}")
+        return value
+
     @model_validator(mode="after")
     def _margins(self) -> SimSettings:
         offset = CUT_SIGMAS * (self.dac_offset_sd_codes + self.dac_bow_sd_codes)
@@ -110,6 +150,12 @@ class SimSettings(BaseModel):
             raise ValueError(f"dac_offset_margin_codes must be at least {offset:g}")
         if WAVE_WORDS * self.word_update_s + self.wave_settling_s > self.tick_us_min * 1e-6:
             raise ValueError("tick_us_min must leave time for 18 word updates and the settling")
+        if self.cells == "empirical" and self.swap_polarity:
+            raise ValueError("swap_polarity cannot be had with empirical cells: no table is of it")
+        if self.cells == "empirical" and self.chip_faults.reversed_polarity:
+            raise ValueError("chip_faults.reversed_polarity cannot be had with empirical cells")
+        if self.cells == "empirical" and self.half_select_fraction > 0:
+            raise ValueError("half_select_fraction must be 0 with empirical cells: not measured")
         return self
 
     @classmethod

@@ -22,6 +22,8 @@ class Effects:
     device_to_device: bool = True  # no two cells switch alike
     read_noise: bool = True  # slow, state-dependent deviation of a reading from the mean
     telegraph: bool = True  # heavy tails of the read noise: a few cells fluctuate far more
+    two_state: bool = True  # cells that step between two levels (`telegraph_fraction` of them)
+    read_nonlinearity: bool = True  # the conductance read depends on the read voltage
     relaxation: bool = True  # random movement in logarithmic time after programming
     drift: bool = True  # the mean of that movement
     stuck_cells: bool = True  # cells that no pulse moves

@@ -13,9 +13,14 @@ from numpy.typing import NDArray
 
 from hil.sim import draws
 from hil.sim.array import Array, Index
+from hil.sim.calibration_path import CalibrationPath
 from hil.sim.chip import NANOSECONDS, Chip
 from hil.sim.config import SimSettings
-from hil.sim.converters import STREAM_READ_NOISE, Adc, Codes, Converters, Dac
+from hil.sim.converters import STREAM_READ_NOISE, Adc, Codes, Converters, Dac, Tia
+from hil.sim.line_path import LinePath
+from hil.sim.pulse_grid import NOT_ON_GRID, GridPulse
+from hil.sim.read_law import REFERENCE_VOLTS
+from hil.sim.upsets import SAG, PowerLostError, PowerSupply
 from protocols.hardware import BoardDescription
 from protocols.messages import Operation
 
@@ -36,9 +41,13 @@ class FrontEnd:
         effects = settings.switched()
         self.array = array
         self.converters = converters
+        self.supply = PowerSupply(settings.upsets)
         self.saturated = 0  # conversions at an end of the read ADC
         self._chip = chip
         self._scales = description.converters
+        self._tia = Tia.of(description, settings)
+        self.calibration = CalibrationPath(chip, converters, self._tia, description, settings)
+        self.lines = LinePath(chip, array, converters, self._tia, description, settings)
         self._settling_s = settings.pulse_settling_s if effects.settling else 0.0
         self._tick_ns = _ns(description.converters.width_tick_s)
         self._setup_ns = _ns(description.timing.pulse_overhead_s)
@@ -63,13 +72,25 @@ class FrontEnd:
         read_at = self._chip.now_ns + np.cumsum(lasting)
         pulse_s = (read_at - self._read_ns) / NANOSECONDS
         gate, line = self._volts(operation, gate_code, line_code, width_ticks)
-        polarity = np.where(operation == Operation.RESET, -1, 1)
+        polarity = _polarity(operation)
         width_s = width_ticks.astype(np.float64) * self._scales.width_tick_s
+        if self._chip.cells.grid is not None:
+            point = self._points(operation, gate_code, line_code, width_ticks)
+            gate, line = self._chip.cells.grid.volts(point)
+        driven, sags = self.supply.lasts_for(index.size)
+        if sags:
+            line[driven - 1] *= SAG
+            driven -= 1 if self._chip.cells.grid is not None else 0  # a sagging pulse has no row
         readings = np.zeros(index.size, np.int64)
         for k in _distinct(index, index.size if self.array.pulses_stay_apart else 1):
+            if k.start >= driven:
+                break
+            k = slice(k.start, min(k.stop, driven))
             self.array.pulse(index[k], polarity[k], gate[k], line[k], width_s[k], pulse_s[k])
             readings[k] = self._convert(index[k], read_at[k], read_code)
-        self._chip.advance_ns(int(lasting.sum()))
+        self._chip.advance_ns(int(lasting[:driven].sum()))
+        if self.supply.lost:
+            raise PowerLostError
         return readings
 
     def read(self, index: Index, read_code: int, samples: int) -> Codes:
@@ -96,17 +117,81 @@ class FrontEnd:
             line *= -np.expm1(-width_s / self._settling_s)
         return gate, line
 
+    def off_grid(
+        self, operation: Codes, gate_code: Codes, line_code: Codes, width_ticks: Codes
+    ) -> tuple[int, GridPulse] | None:
+        """The first pulse that these cells have no answer to, with the nearest one that they have.
+
+        None where every pulse has one: always, unless the cells know measured pulses alone.
+        """
+        grid = self._chip.cells.grid
+        if grid is None:
+            return None
+        bad = np.flatnonzero(
+            self._points(operation, gate_code, line_code, width_ticks) == NOT_ON_GRID
+        )
+        if not bad.size:
+            return None
+        k = int(bad[0])
+        part = slice(k, k + 1)
+        gate, line = self._asked_volts(gate_code[part], line_code[part])
+        width_s = float(width_ticks[k]) * self._scales.width_tick_s
+        sense = int(_polarity(operation[part])[0])
+        return k, grid.nearest(sense, float(gate[0]), float(line[0]), width_s)
+
+    def code_of(self, volts: float) -> int:
+        """The code that stands for a voltage of a pulse."""
+        return round(volts / self._scales.pulse_full_scale_volts * self.converters.code_max)
+
+    def ticks_of(self, width_s: float) -> int:
+        """The ticks of a pulse width."""
+        return round(width_s / self._scales.width_tick_s)
+
+    def _points(
+        self, operation: Codes, gate_code: Codes, line_code: Codes, width_ticks: Codes
+    ) -> Codes:
+        """Grid point of each pulse: that of the voltage that comes out, or else of the one asked.
+
+        Hosts with calibrated converters ask for codes whose voltage comes out right; others ask
+        for the code that stands for it. (The error of a converter is up to two of the measured
+        steps; what the measuring bench had of it is in its rows.)
+        """
+        grid = self._chip.cells.grid
+        if grid is None:
+            return np.full(operation.size, NOT_ON_GRID, np.int64)
+        polarity = _polarity(operation)
+        width_s = width_ticks.astype(np.float64) * self._scales.width_tick_s
+        gate, line = self._volts(operation, gate_code, line_code, width_ticks)
+        found = grid.find(polarity, gate, line, width_s)
+        asked = grid.find(polarity, *self._asked_volts(gate_code, line_code), width_s)
+        return np.asarray(np.where(found == NOT_ON_GRID, asked, found))
+
+    def _asked_volts(self, gate_code: Codes, line_code: Codes) -> tuple[F64, F64]:
+        per_code = self._scales.pulse_full_scale_volts / self.converters.code_max
+        return gate_code.astype(np.float64) * per_code, line_code.astype(np.float64) * per_code
+
+    def _nominal_volts(self, read_code: int) -> tuple[float, float]:
+        """What a read code and the code of the reference stand for."""
+        per_code = self._scales.pulse_full_scale_volts / self.converters.code_max
+        return read_code * per_code, round(REFERENCE_VOLTS / per_code) * per_code
+
     def _convert(self, index: Index, at_ns: Codes, read_code: int) -> Codes:
         """One conversion of each of distinct cells; `at_ns` is the end of each."""
         codes = np.asarray([read_code])
         volts = self._scales.pulse_full_scale_volts * self.converters.unipolar(Dac.BIT_LINE, codes)
-        amperes = self.array.read(index, at_ns / NANOSECONDS) * volts
+        siemens = self.array.read(index, at_ns / NANOSECONDS)
+        amperes = self.array.law.over_voltage(siemens, *self._nominal_volts(read_code)) * volts
+        amperes = self._tia.through(index % self.array.columns, amperes) + self._tia.hum(at_ns)
         number = self._chip.cells.state["read_count"][index]
         noise = draws.normals(self.converters.noise_seed, STREAM_READ_NOISE, index, number)
         fraction = amperes / self._scales.read_full_scale_amperes
         out = self.converters.convert_unipolar(Adc.READ, fraction, noise)
         self.saturated += int(np.count_nonzero(out == self.converters.code_max))
         return out
+
+
+def _polarity(operation: Codes) -> Codes:
+    return np.where(operation == Operation.RESET, -1, 1)
 
 
 def _ns(seconds: float) -> int:

@@ -13,9 +13,12 @@ import numpy as np
 
 from hil.sim.limits import GATE, LINE, WIDTH
 from hil.sim.machine import Machine
+from hil.sim.pulse_grid import GRID_VOLTS
 from hil.sim.refusal import RefusedError
 from protocols import messages as m
 from protocols.codec import Message
+from protocols.energy import ENERGY_UNIT
+from protocols.hardware import LADDER_STEPS
 
 Handler = Callable[[Machine, Any], Message]
 
@@ -39,7 +42,7 @@ def hello(machine: Machine, request: m.HelloRequest) -> m.HelloResponse:
         port=m.Port.SIM,
         safe_reason=reason,
         window=settings.window,
-        payload_bytes=m.PAYLOAD_BYTES,
+        payload_bytes=settings.payload_bytes,
         rows=machine.description.rows,
         columns=machine.description.columns,
         read_code_max=limits.read_code_max,
@@ -52,6 +55,9 @@ def hello(machine: Machine, request: m.HelloRequest) -> m.HelloResponse:
         form_gate_max=form.gate_max,
         form_line_max=form.line_max,
         form_width_max=form.width_max,
+        set_energy_max=set_.energy_max,
+        reset_energy_max=reset.energy_max,
+        form_energy_max=form.energy_max,
         pulses_per_cell_max=set_.pulses_per_cell_max,
         arm_ms_max=limits.arm_ms_max,
         watchdog_ms=limits.watchdog_ms,
@@ -91,7 +97,7 @@ def status(machine: Machine, _request: m.StatusRequest) -> m.StatusResponse:
 
 
 def limits_lower(machine: Machine, request: m.LimitsLowerRequest) -> m.LimitsLowerResponse:
-    """Lower one operation's limits for this session."""
+    """Lower one operation's limits, and the longest arming, for this session."""
     machine.limits = machine.limits.lower(request)
     return m.LimitsLowerResponse()
 
@@ -99,7 +105,7 @@ def limits_lower(machine: Machine, request: m.LimitsLowerRequest) -> m.LimitsLow
 def arm(machine: Machine, request: m.ArmRequest) -> m.ArmResponse:
     """Allow pulses for a time; arming again starts the time anew."""
     machine.safety.require_safe_to_drive()
-    most = machine.hard_limits.arm_ms_max
+    most = machine.limits.arm_ms_max
     if request.duration_ms > most:
         raise RefusedError("over_limit", 0, 0, request.duration_ms, most)
     until_ns = machine.safety.arm(machine.chip.now_ns, request.duration_ms * _NS_PER_MS)
@@ -132,8 +138,10 @@ def pulse_read(machine: Machine, request: m.PulseReadRequest) -> m.PulseReadResp
     machine.safety.require_armed(machine.chip.now_ns, lasting_ns)
     _check_read_code(machine, request.read_code)
     _check_geometry(machine, entries)
-    for number, entry in enumerate(entries):
-        _check_limits(machine, number, entry)
+    if not _within_limits(machine, operation, gate, line, width):
+        for number, entry in enumerate(entries):
+            _check_limits(machine, number, entry)
+    _check_grid(machine, operation, gate, line, width)
     index = machine.array.flat(rows, columns)
     counts = _check_budget(machine, index, operation)
     if machine.planted_fault:
@@ -152,11 +160,7 @@ def read(machine: Machine, request: m.ReadRequest) -> m.ReadResponse:
     """Read cells; allowed unarmed and in the safe state."""
     machine.runs.require_idle()
     entries = request.entries
-    fit = m.ReadResponse.entries_per_payload(m.PAYLOAD_BYTES - 1)
-    if len(entries) > fit:
-        size = m.ReadRequest.STRUCT.size
-        each = m.ReadRequestEntry.STRUCT.size
-        raise RefusedError("bad_length", size + len(entries) * each, size + fit * each)
+    _check_room(machine, request, m.ReadResponse)
     _check_read_code(machine, request.read_code)
     _check_geometry(machine, entries)
     cells = np.array([(e.row, e.column) for e in entries], np.int64).reshape(-1, 2)
@@ -164,6 +168,64 @@ def read(machine: Machine, request: m.ReadRequest) -> m.ReadResponse:
     sums = machine.front_end.read(index, request.read_code, request.samples)
     machine.reads += len(entries) * request.samples
     return m.ReadResponse(machine.time_us, tuple(m.ReadResponseEntry(s) for s in sums.tolist()))
+
+
+def loopback(machine: Machine, request: m.LoopbackRequest) -> m.LoopbackResponse:
+    """Convert a DAC's output; allowed unarmed and in the safe state up to the read level."""
+    machine.runs.require_idle()
+    _check_room(machine, request, m.LoopbackResponse)
+    limit = machine.limits.loopback_max(request.source)
+    for number, entry in enumerate(request.entries):
+        if request.source == m.LoopSource.REFERENCE and entry.code > LADDER_STEPS:
+            raise RefusedError("out_of_range", 0, number, entry.code, 0, LADDER_STEPS)
+        if limit is not None and entry.code > limit:
+            raise RefusedError("over_limit", 0, number, entry.code, limit)
+    codes = np.array([entry.code for entry in request.entries], np.int64)
+    path = machine.front_end.calibration
+    if limit is not None and codes.max(initial=0) > machine.limits.read_code_max:
+        machine.safety.require_safe_to_drive()
+        lasting_ns = path.duration_ns(codes.size, request.samples)
+        machine.safety.require_armed(machine.chip.now_ns, lasting_ns)
+    sums = path.loopback(request.source, request.destination, codes, request.samples)
+    return m.LoopbackResponse(
+        machine.time_us, tuple(m.LoopbackResponseEntry(s) for s in sums.tolist())
+    )
+
+
+def read_reference(machine: Machine, request: m.ReadReferenceRequest) -> m.ReadReferenceResponse:
+    """Read reference resistors in place of cells; allowed unarmed and in the safe state."""
+    machine.runs.require_idle()
+    _check_room(machine, request, m.ReadReferenceResponse)
+    _check_read_code(machine, request.read_code)
+    last = machine.description.columns - 1
+    for number, entry in enumerate(request.entries):
+        if entry.column > last:
+            raise RefusedError("out_of_range", 0, number, entry.column, 0, last)
+    asked = np.array([(e.column, e.resistor) for e in request.entries], np.int64).reshape(-1, 2)
+    sums = machine.front_end.calibration.read_reference(
+        asked[:, 0], asked[:, 1], request.read_code, request.samples
+    )
+    return m.ReadReferenceResponse(
+        machine.time_us, tuple(m.ReadReferenceResponseEntry(s) for s in sums.tolist())
+    )
+
+
+def line_check(machine: Machine, request: m.LineCheckRequest) -> m.LineCheckResponse:
+    """Drive lines at the read level; allowed unarmed and in the safe state."""
+    machine.runs.require_idle()
+    _check_room(machine, request, m.LineCheckResponse)
+    _check_read_code(machine, request.read_code)
+    for number, entry in enumerate(request.entries):
+        _check_line(machine, 1, number, entry.driven, entry.line)
+        if entry.probe <= m.LineProbe.FAR_WORD_LINE:
+            _check_line(machine, 3, number, entry.probe, entry.probed)
+    asked = [(e.driven, e.line, e.probe, e.probed) for e in request.entries]
+    sums = machine.front_end.lines.check(
+        np.array(asked, np.int64).reshape(-1, 4), request.read_code, request.samples
+    )
+    return m.LineCheckResponse(
+        machine.time_us, tuple(m.LineCheckResponseEntry(s) for s in sums.tolist())
+    )
 
 
 def advance(machine: Machine, request: m.AdvanceRequest) -> m.AdvanceResponse:
@@ -175,10 +237,25 @@ def advance(machine: Machine, request: m.AdvanceRequest) -> m.AdvanceResponse:
     return m.AdvanceResponse(machine.time_us)
 
 
+def _check_room(machine: Machine, request: Any, response: type[Message]) -> None:
+    """More entries than the answer has room for are refused by the length that they have."""
+    fit = response.entries_per_payload(machine.settings.payload_bytes - 1)
+    if len(request.entries) > fit:
+        size, each = request.STRUCT.size, request.ENTRY.STRUCT.size
+        raise RefusedError("bad_length", size + len(request.entries) * each, size + fit * each)
+
+
 def _check_read_code(machine: Machine, read_code: int) -> None:
     limit = machine.limits.read_code_max
     if read_code > limit:
         raise RefusedError("over_limit", 0, 0, read_code, limit)
+
+
+def _check_line(machine: Machine, field: int, entry: int, kind: int, line: int) -> None:
+    of = machine.description
+    last = (of.rows if kind == m.ArrayLine.BIT_LINE else of.columns) - 1
+    if line > last:
+        raise RefusedError("out_of_range", field, entry, line, 0, last)
 
 
 def _check_geometry(machine: Machine, entries: tuple[Any, ...]) -> None:
@@ -190,15 +267,42 @@ def _check_geometry(machine: Machine, entries: tuple[Any, ...]) -> None:
             raise RefusedError("out_of_range", 1, number, entry.column, 0, columns - 1)
 
 
+def _within_limits(machine: Machine, operation: Any, gate: Any, line: Any, width: Any) -> bool:
+    """Whether all pulses of a batch keep their limits; `_check_limits` names one that does not."""
+    by_kind = [machine.limits.of_operation(kind) for kind in m.Operation]
+    most = np.array([(of.gate_max, of.line_max, of.width_max) for of in by_kind], np.int64)
+    energy = np.array([of.energy_max * ENERGY_UNIT for of in by_kind], np.int64)
+    if not np.all(np.stack([gate, line, width], axis=1) <= most[operation]):
+        return False
+    return bool(np.all(line * line * width <= energy[operation]))
+
+
 def _check_limits(machine: Machine, number: int, entry: m.PulseReadRequestEntry) -> None:
     limits = machine.limits.of_operation(entry.operation)
     for field, value, limit in (
         (GATE, entry.gate_code, limits.gate_max),
         (LINE, entry.line_code, limits.line_max),
-        (WIDTH, entry.width_ticks, limits.width_max),
+        (WIDTH, entry.width_ticks, limits.width_at(entry.line_code)),
     ):
         if value > limit:
             raise RefusedError("over_limit", field, number, value, limit)
+
+
+def _check_grid(machine: Machine, operation: Any, gate: Any, line: Any, width: Any) -> None:
+    """Empirical cells: refuse what was not measured, with the nearest pulse that was."""
+    front_end = machine.front_end
+    off = front_end.off_grid(operation, gate, line, width)
+    if off is None:
+        return
+    number, near = off
+    near_codes = (front_end.code_of(near.gate_volts), front_end.code_of(near.line_volts))
+    wanted = (
+        (WIDTH, int(width[number]), front_end.ticks_of(near.width_s), 1),
+        (GATE, int(gate[number]), near_codes[0], front_end.code_of(GRID_VOLTS)),
+        (LINE, int(line[number]), near_codes[1], front_end.code_of(GRID_VOLTS)),
+    )
+    field, value, allowed, _ = max(wanted, key=lambda part: abs(part[1] - part[2]) / part[3])
+    raise RefusedError("out_of_range", field, number, value, allowed, allowed)
 
 
 def _check_budget(machine: Machine, index: Any, operation: Any) -> Any:
@@ -207,6 +311,15 @@ def _check_budget(machine: Machine, index: Any, operation: Any) -> Any:
     All of a cell's pulses in the session count, whatever they were; the limit is that of the
     operation asked for.
     """
+    had = np.asarray(machine.cell_pulses[index], np.int64)
+    by_kind = [machine.limits.of_operation(kind).pulses_per_cell_max for kind in m.Operation]
+    if np.unique(index).size == index.size and np.all(had < np.array(by_kind)[operation]):
+        return had + 1
+    return _check_budget_in_order(machine, index, operation)
+
+
+def _check_budget_in_order(machine: Machine, index: Any, operation: Any) -> Any:
+    """The same where a cell comes more than once, or where a pulse has to be named."""
     given: dict[int, int] = {}
     for number, (cell, kind) in enumerate(zip(index.tolist(), operation.tolist(), strict=True)):
         had = given.get(cell, int(machine.cell_pulses[cell]))
@@ -228,5 +341,8 @@ HANDLERS: dict[type[Message], Handler] = {
     m.SafeClearRequest: safe_clear,
     m.PulseReadRequest: pulse_read,
     m.ReadRequest: read,
+    m.LoopbackRequest: loopback,
+    m.ReadReferenceRequest: read_reference,
+    m.LineCheckRequest: line_check,
     m.AdvanceRequest: advance,
 }

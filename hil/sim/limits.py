@@ -6,7 +6,8 @@ errors within the stated margins are:
     code = floor(V / full scale / (1 + dac_gain_margin) * code_max - dac_offset_margin_codes)
 
 so the highest voltage that a host gets is up to `dac_gain_margin` below the limit. Widths have no
-margin: their clock is a crystal.
+margin: their clock is a crystal. Slew is a limit of amplitude, energy one of line code^2 x ticks
+(`protocols.energy`); a pulse over it is refused by its width.
 """
 
 from __future__ import annotations
@@ -17,21 +18,32 @@ from dataclasses import dataclass, replace
 from hil.sim.chip import NANOSECONDS
 from hil.sim.config import SimSettings
 from hil.sim.refusal import RefusedError
+from protocols.energy import ENERGY_UNIT, energy_code, energy_corner
 from protocols.hardware import BoardDescription, OperationLimits
-from protocols.messages import LimitsLowerRequest, Operation
+from protocols.messages import LimitsLowerRequest, LoopSource, Operation
 
 GATE, LINE, WIDTH = 3, 4, 5
 """Fields of an entry of `pulse_read`."""
 
+_ARM = 6
+"""Field of `limits_lower`."""
+
 
 @dataclass(frozen=True, slots=True)
 class PulseLimits:
-    """Largest codes, width and number of pulses of one operation."""
+    """Largest codes, width, number of pulses and energy (1024 code^2 ticks) of one operation."""
 
     gate_max: int
     line_max: int
     width_max: int
     pulses_per_cell_max: int
+    energy_max: int
+
+    def width_at(self, line: int) -> int:
+        """The longest width of a pulse with this line code: by its own limit and by the energy."""
+        if line == 0:
+            return self.width_max
+        return min(self.width_max, self.energy_max * ENERGY_UNIT // line**2)
 
     def lowered(self, request: LimitsLowerRequest) -> PulseLimits:
         """These limits, lowered. Raises RefusedError where a value is above the one in force."""
@@ -40,8 +52,15 @@ class PulseLimits:
             request.line_max,
             request.width_max,
             request.pulses_per_cell_max,
+            request.energy_max,
         )
-        present = (self.gate_max, self.line_max, self.width_max, self.pulses_per_cell_max)
+        present = (
+            self.gate_max,
+            self.line_max,
+            self.width_max,
+            self.pulses_per_cell_max,
+            self.energy_max,
+        )
         for field, (value, limit) in enumerate(zip(wanted, present, strict=True), start=1):
             if value > limit:
                 raise RefusedError("over_limit", field, 0, value, limit)
@@ -67,9 +86,9 @@ class CodeLimits:
 
         def operation(part: OperationLimits) -> PulseLimits:
             ticks = math.floor(part.width_s / description.converters.width_tick_s + 1e-9)
-            return PulseLimits(
-                code(part.gate_volts), code(part.line_volts), ticks, limits.pulses_per_cell
-            )
+            gate, line = code(limits.gate_volts_of(part)), code(limits.line_volts_of(part))
+            energy = _energy(part, description, settings, line, ticks)
+            return PulseLimits(gate, line, ticks, limits.pulses_per_cell, energy)
 
         return cls(
             read_code_max=code(limits.read_volts),
@@ -87,12 +106,43 @@ class CodeLimits:
         """The limits of SET, RESET or forming."""
         return self.operations[operation]
 
+    def loopback_max(self, source: int) -> int | None:
+        """The largest code that a line of the array may get in a loop-back; None: no such line."""
+        set_, reset, form = self.operations
+        lines = {
+            LoopSource.BIT_LINE: max(set_.line_max, form.line_max),
+            LoopSource.SOURCE_LINE: reset.line_max,
+            LoopSource.WORD_LINE: max(set_.gate_max, reset.gate_max, form.gate_max),
+        }
+        return lines.get(LoopSource(source))
+
     def lower(self, request: LimitsLowerRequest) -> CodeLimits:
-        """These limits with one operation's lowered. Raises RefusedError for a value above them."""
+        """These limits with one operation's lowered, and the arming's.
+
+        Raises RefusedError for a value above them.
+        """
         parts = list(self.operations)
         parts[request.operation] = parts[request.operation].lowered(request)
         lowered = (parts[Operation.SET], parts[Operation.RESET], parts[Operation.FORM])
-        return replace(self, operations=lowered)
+        if request.arm_ms_max > self.arm_ms_max:
+            raise RefusedError("over_limit", _ARM, 0, request.arm_ms_max, self.arm_ms_max)
+        return replace(self, operations=lowered, arm_ms_max=request.arm_ms_max)
+
+
+def _energy(
+    part: OperationLimits,
+    description: BoardDescription,
+    settings: SimSettings,
+    line_max: int,
+    ticks: int,
+) -> int:
+    if part.energy_joules is None:
+        return energy_corner(line_max, ticks)
+    scales = description.converters
+    step = scales.pulse_full_scale_volts * (1.0 + settings.dac_gain_margin) / description.code_max
+    volts = [(code + settings.dac_offset_margin_codes) * step for code in range(line_max + 1)]
+    siemens = description.limits.cell_siemens
+    return energy_code(part.energy_joules, siemens, scales.width_tick_s, volts, ticks)
 
 
 def _code(volts: float, description: BoardDescription, settings: SimSettings) -> int:

@@ -56,6 +56,10 @@ class Machine:
         """Board time of a moment on the chip's clock."""
         return (chip_ns - self._power_up_ns) // 1000
 
+    def set_back_ns(self, duration_ns: int) -> None:
+        """The chip's clock was set back; the board's goes on."""
+        self._power_up_ns -= duration_ns
+
     def new_session(self, nonce: int) -> SafeReason:
         """End the session before, outputs safe, and forget what it loaded; the reason before."""
         self.session.open(nonce)

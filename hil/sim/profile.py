@@ -12,10 +12,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from protocols.errors import ConfigError
+from protocols.errors import ConfigError, FileError
+from protocols.files import MAX_YAML_BYTES, parse_yaml, read_text
+from protocols.hardware import explain
 
 PROFILE_FOLDER = Path(__file__).parent / "profiles"
 DEFAULT_PROFILE = "rram_1t1r_180nm"
@@ -241,13 +242,16 @@ class Profile(_Frozen):
 
 def profile_path(name_or_path: str | Path) -> Path:
     """The file of a shipped profile's name, or the path itself. Raises ConfigError if absent."""
-    text = str(name_or_path)
-    shipped = PROFILE_FOLDER / f"{text}.yaml"
-    if shipped.is_file() and "/" not in text:
-        return shipped
+    shipped = {file.stem: file for file in PROFILE_FOLDER.glob("*.yaml")}
+    if str(name_or_path) in shipped:
+        return shipped[str(name_or_path)]
     path = Path(name_or_path)
-    if not path.is_file():
-        names = ", ".join(sorted(p.stem for p in PROFILE_FOLDER.glob("*.yaml")))
+    try:
+        found = path.is_file()
+    except OSError:  # no name of a file can be as long as that
+        found = False
+    if not found:
+        names = ", ".join(sorted(shipped))
         raise ConfigError(f"No profile file {path}. Shipped profiles: {names}.")
     return path
 
@@ -256,8 +260,8 @@ def load_profile(name_or_path: str | Path = DEFAULT_PROFILE) -> Profile:
     """Read and check a profile. Raises ConfigError naming file, key, value and what is allowed."""
     path = profile_path(name_or_path)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        content = parse_yaml(read_text(path, MAX_YAML_BYTES))
+    except FileError as error:
         raise ConfigError(f"Profile {path} cannot be read: {error}.") from error
     return parse_profile(content, str(path))
 
@@ -267,9 +271,4 @@ def parse_profile(content: object, origin: str) -> Profile:
     try:
         return Profile.model_validate(content)
     except ValidationError as error:
-        lines = [
-            f"  {'.'.join(str(part) for part in item['loc']) or '(whole file)'}: "
-            f"{item['msg']} (got {str(item['input'])[:80]})"
-            for item in error.errors()
-        ]
-        raise ConfigError(f"Profile {origin} is not valid:\n" + "\n".join(lines)) from error
+        raise ConfigError(f"Profile {origin} is not valid:\n{explain(origin, error)}") from error

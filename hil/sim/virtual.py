@@ -20,8 +20,9 @@ from hil.sim.chip import Chip
 from hil.sim.config import SimSettings
 from hil.sim.loop_network import LayerBlock, layer_sizes
 from hil.sim.machine import Machine
+from hil.sim.upsets import PowerLostError
 from hil.sim.virtual_run import WORDS, VirtualRun
-from protocols.errors import ConfigError, MessageError
+from protocols.errors import ConfigError, HilError, MessageError
 from protocols.hardware import BoardDescription
 from protocols.messages import Noise
 
@@ -31,10 +32,14 @@ _ANSWER = struct.Struct("<HHH")
 FAILED = _ANSWER.pack(4, 1, 0)
 """What a board is told whose front end could not answer: fault 1, as if there were none."""
 
+OFF_GRID_FAULT = 2
+"""Fault of a batch with a pulse that the cells have no measured answer to; nothing is driven."""
+
 _OPEN = struct.Struct("<HBBHH")
 _OPENED = struct.Struct("<QQHH")
 _PULSES = struct.Struct("<HH")
 _READS = struct.Struct("<HBBHH")
+_LOOPBACK = struct.Struct("<BBBBHH")
 _PROBE = struct.Struct("<BBHH14H")
 _RUN = struct.Struct("<HHHBBIQ")
 _PRESET = struct.Struct("<IHH")
@@ -51,6 +56,8 @@ _PULSE = np.dtype(
         ("width", "<u4"),
     ]
 )
+_REFERENCE = np.dtype([("column", "u1"), ("resistor", "u1")])
+_LINE = np.dtype([("driven", "u1"), ("line", "u1"), ("probe", "u1"), ("probed", "u1")])
 _CELL = np.dtype([("row", "u1"), ("column", "u1")])
 
 
@@ -64,6 +71,9 @@ class Op(IntEnum):
     PULSE_READ = 0x10
     READ = 0x11
     PROBE = 0x12
+    LOOPBACK = 0x13
+    REFERENCE = 0x14
+    LINES = 0x15
     RUN = 0x20
     PRESET = 0x21
     TICKS = 0x22
@@ -75,6 +85,14 @@ class Inputs(IntFlag):
 
     INTERLOCK_OPEN = 1
     LATE = 2
+
+
+class _FaultError(HilError):
+    """A transaction that is answered with a fault; it never leaves this module."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"fault {number}")
+        self.number = number
 
 
 class VirtualFrontEnd(BackDoors):
@@ -104,6 +122,9 @@ class VirtualFrontEnd(BackDoors):
             Op.PULSE_READ: self._pulse_read,
             Op.READ: self._read,
             Op.PROBE: self._probe,
+            Op.LOOPBACK: self._loopback,
+            Op.REFERENCE: self._reference,
+            Op.LINES: self._lines,
             Op.RUN: self._run_begin,
             Op.PRESET: self._preset,
             Op.TICKS: self._ticks,
@@ -116,16 +137,24 @@ class VirtualFrontEnd(BackDoors):
         Raises:
             MessageError: bytes that are no transaction; the firmware is not of this checkout.
             ConfigError: the firmware was built for another board than the one described.
+        PowerLostError: the board is without power (`hil/sim/upsets.py`).
         """
         op, time_ns, body = _taken_apart(request)
         self.transactions += 1
+        supply = self.machine.front_end.supply
         if op is Op.OPEN:
+            supply.lost = False
             self._power_up_ns = self.chip.now_ns - time_ns
+        if supply.lost:
+            raise PowerLostError
         self._pass_time(time_ns)
         if op is Op.PULSE_READ and self._planted_fault:
             fault, self._planted_fault = self._planted_fault, 0
             return _ANSWER.pack(4, fault, self.inputs)
-        out = self._operations[op](body)
+        try:
+            out = self._operations[op](body)
+        except _FaultError as error:
+            return _ANSWER.pack(4, error.number, self.inputs)
         return _ANSWER.pack(4 + len(out), 0, self.inputs) + out
 
     # --- back doors ------------------------------------------------------------------------------
@@ -141,6 +170,10 @@ class VirtualFrontEnd(BackDoors):
     def plant_fault(self, detail: int) -> None:
         """Let the next batch of pulses report a fault instead of being driven."""
         self._planted_fault = detail
+
+    def _take_back(self, duration_ns: int) -> None:
+        super()._take_back(duration_ns)
+        self._power_up_ns -= duration_ns
 
     # --- time, safety ----------------------------------------------------------------------------
 
@@ -184,6 +217,8 @@ class VirtualFrontEnd(BackDoors):
         e = _records(_PULSE, body, _PULSES.size, count)
         index = self._cells(e)
         parts = [e[name].astype(np.int64) for name in ("operation", "gate", "line", "width")]
+        if self.machine.front_end.off_grid(parts[0], parts[1], parts[2], parts[3]) is not None:
+            raise _FaultError(OFF_GRID_FAULT)
         codes = self.machine.front_end.pulse_read(
             index, parts[0], parts[1], parts[2], parts[3], read_code
         )
@@ -193,6 +228,28 @@ class VirtualFrontEnd(BackDoors):
         read_code, samples, _, count, _ = _fields(_READS, body)
         index = self._cells(_records(_CELL, body, _READS.size, count))
         return self.machine.front_end.read(index, read_code, samples).astype("<u4").tobytes()
+
+    def _loopback(self, body: bytes) -> bytes:
+        source, destination, samples, _, count, _ = _fields(_LOOPBACK, body)
+        codes = _records(np.dtype("<u2"), body, _LOOPBACK.size, count).astype(np.int64)
+        path = self.machine.front_end.calibration
+        return path.loopback(source, destination, codes, samples).astype("<u4").tobytes()
+
+    def _reference(self, body: bytes) -> bytes:
+        read_code, samples, _, count, _ = _fields(_READS, body)
+        e = _records(_REFERENCE, body, _READS.size, count)
+        columns, resistors = e["column"].astype(np.int64), e["resistor"].astype(np.int64)
+        sums = self.machine.front_end.calibration.read_reference(
+            columns, resistors, read_code, samples
+        )
+        return sums.astype("<u4").tobytes()
+
+    def _lines(self, body: bytes) -> bytes:
+        read_code, samples, _, count, _ = _fields(_READS, body)
+        e = _records(_LINE, body, _READS.size, count)
+        asked = np.stack([e[name].astype(np.int64) for name in e.dtype.names], axis=1)
+        sums = self.machine.front_end.lines.check(asked, read_code, samples)
+        return sums.astype("<u4").tobytes()
 
     def _cells(self, entries: Any) -> Any:
         array = self.machine.array

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -73,7 +74,7 @@ def run(bench, monkeypatch, chip, tmp_path, *arguments):
     monkeypatch.setattr(bench, "run_chip", lambda seed, *_: chip(seed))
     monkeypatch.setattr(bench, "evaluate", lambda *_: GOOD)  # of the software's own samples
     out = tmp_path / "figures.json"
-    status = bench.main(["--json", str(out), *arguments])
+    status = bench.main(["--json", str(out), "--part", "demo", *arguments])
     return status, json.loads(out.read_text())
 
 
@@ -189,7 +190,7 @@ def test_the_baseline_is_large_once(bench, monkeypatch, tmp_path):
 
     monkeypatch.setattr(bench, "run_chip", record)
     monkeypatch.setattr(bench, "evaluate", lambda *_: GOOD)
-    assert bench.main(["--json", str(tmp_path / "f.json")]) == 0
+    assert bench.main(["--json", str(tmp_path / "f.json"), "--part", "demo"]) == 0
     assert asked == [(1, 2000, 50_000), *((seed, 2000, 2000) for seed in range(2, 11))]
 
 
@@ -209,3 +210,75 @@ def test_a_file_that_cannot_be_written_is_refused_first(tmp_path):
     assert done.returncode == 2
     assert "not a file in a folder that exists" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+# --- chips with stuck cells ------------------------------------------------------------------
+
+
+def stuck(bench, **changed):
+    """The figures of a chip with stuck cells whose ratios are good, but for those in `changed`."""
+    columns = {**bench.QUALITY_COLUMNS, **bench.COST_COLUMNS}
+    return {**dict.fromkeys(columns, 1.0), **changed}
+
+
+def run_stuck(bench, monkeypatch, chip, tmp_path, *arguments):
+    monkeypatch.setattr(bench, "stuck_chip_figures", lambda seed, *_: chip(seed))
+    out = tmp_path / "figures.json"
+    status = bench.main(["--json", str(out), "--part", "stuck", *arguments])
+    return status, json.loads(out.read_text())
+
+
+def test_good_chips_with_stuck_cells_pass(bench, monkeypatch, tmp_path, capsys):
+    status, figures = run_stuck(bench, monkeypatch, lambda _: stuck(bench), tmp_path)
+    assert status == 0
+    assert figures["stuck"]["samples"] == 50_000
+    assert len(figures["stuck"]["chips"]) == 10
+    assert "(simulated)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("programmed KL ratio", 2.51),
+        ("repaired KL ratio", 1.51),
+        ("repaired KL ratio", float("nan")),
+    ],
+)
+def test_each_bar_of_the_stuck_chips_can_be_missed(bench, monkeypatch, tmp_path, column, value):
+    status, figures = run_stuck(
+        bench, monkeypatch, lambda _: stuck(bench, **{column: value}), tmp_path
+    )
+    assert status == 1
+    assert figures["missed"] == [
+        f"median {column} is {value:.4g}, the bar is 0 to {bench.STUCK_BARS[column][1]:g}"
+    ]
+
+
+def test_a_stuck_chip_that_fails_is_a_miss(bench, monkeypatch, tmp_path):
+    def chip(seed):
+        if seed == 2:
+            raise CalibrationError("The network is broken.")
+        return stuck(bench)
+
+    status, figures = run_stuck(bench, monkeypatch, chip, tmp_path, "--quick")
+    assert status == 1
+    assert figures["missed"][0].startswith("chip 2 with stuck cells was not finished")
+    assert figures["stuck"]["samples"] == 5_000
+
+
+def test_ratios_are_to_the_software_with_as_many_samples(bench):
+    helper = sys.modules["_stuck_chips"]
+    steps = ("software", "ideal words", "programmed", "re-trimmed", "repaired")
+    found = dict.fromkeys(steps, GOOD) | {"programmed": but(kl_1d=0.01)}
+    figures = helper.quality_figures(found)
+    assert figures["programmed KL ratio"] == pytest.approx(2.0)
+    assert figures["repaired KL ratio"] == pytest.approx(1.0)
+    dead = helper.quality_figures(found | {"software": but(kl_1d=0.0)})
+    assert math.isnan(dead["repaired KL ratio"])
+    assert set(figures) <= set(bench.QUALITY_COLUMNS)
+
+
+def test_half_of_the_stuck_cells_are_stuck_at_each_end(bench, tmp_path):
+    config = sys.modules["_stuck_chips"].stuck_config(4, tmp_path)
+    assert config.sim.stuck_low_fraction + config.sim.stuck_high_fraction == 0.01
+    assert (config.sim.seed, config.seed) == (4, 4)

@@ -34,7 +34,7 @@ class ToyMacro:
         self.time_s, self.calls, self.batches, self.dry_run, self._armed = 0.0, 0, [], False, False
 
     @contextmanager
-    def armed(self, duration_s: float = 60.0) -> Iterator[None]:
+    def armed(self, duration_s: float = 60.0, *, renewing: bool = False) -> Iterator[None]:
         self.limits.check_arm(duration_s)
         self._armed = True
         try:

@@ -227,7 +227,7 @@ def test_no_file_and_no_json(tmp_path: Path) -> None:
     with pytest.raises(MappingError, match="cannot be read"):
         Placement.load(tmp_path / "absent.json")
     (tmp_path / "x.json").write_bytes(b"\xff\xfe{")
-    with pytest.raises(MappingError, match="not JSON"):
+    with pytest.raises(MappingError, match="not a text"):
         Placement.load(tmp_path / "x.json")
     (tmp_path / "deep.json").write_text("[" * 200_000)
     with pytest.raises(MappingError):

@@ -21,6 +21,7 @@ from drivers.stream import MemoryStream
 from drivers.transfer import Curves
 from hil.sim.board import make_board
 from hil.sim.config import SimSettings
+from protocols.errors import NotFormedError
 from protocols.hardware import load_board
 
 BOARD = load_board("reference")
@@ -135,6 +136,10 @@ def test_the_same_seed_gives_the_same_pulses() -> None:
 
 def test_cells_that_were_never_formed_are_told() -> None:
     cells = Cells.block(0, 0, 2, 2)
-    result = Ispp().run(bench().macro, cells, np.full(4, 150e-6))
-    assert set(result.status.tolist()) == {CellStatus.UNFORMED}
-    assert result.pulses.sum() == 0
+    made = bench()
+    with pytest.raises(NotFormedError, match="None of the 4 cells"):
+        Ispp().run(made.macro, cells, np.full(4, 150e-6))
+    form(made.macro, cells[[0, 1, 2]])
+    result = Ispp().run(made.macro, cells, np.full(4, 150e-6))
+    assert result.status[3] == CellStatus.UNFORMED
+    assert result.pulses[3] == 0

@@ -114,29 +114,67 @@ def test_the_read_level(armed, limits):
 def test_limits_can_be_lowered_but_not_raised(armed, limits, operation):
     now = [limit_of(limits, operation, quantity) for quantity in FIELDS]
     now.append(limits.pulses_per_cell_max)
+    now.append(limit_of(limits, operation, "energy"))
+    now.append(limits.arm_ms_max)
     lower = [value // 2 for value in now]
     armed.good(LimitsLowerRequest(operation, *lower))
     for quantity, limit in zip(FIELDS, lower, strict=False):
         over = {"gate": 1, "line": 1, "width": 1} | {quantity: limit + 1}
         name, found = armed.refused(PulseReadRequest(100, (entry(operation=operation, **over),)))
         assert (name, found["limit"]) == ("over_limit", limit)
-    for index in range(4):
+    for index in range(6):
         raised = list(lower)
         raised[index] += 1
         name, found = armed.refused(LimitsLowerRequest(operation, *raised))
         assert (name, found["field"], found["limit"]) == ("over_limit", index + 1, lower[index])
 
 
+@pytest.mark.parametrize("operation", Operation)
+def test_the_energy_is_named_by_the_longest_width(armed, limits, operation):
+    line, width, energy = limit_of(limits, operation, "line"), 400, 300_000
+    codes = [limit_of(limits, operation, quantity) for quantity in FIELDS]
+    room = (limits.pulses_per_cell_max, energy, limits.arm_ms_max)
+    armed.good(LimitsLowerRequest(operation, *codes, *room))
+    longest = energy * 1024 // line**2
+    assert longest < width
+    good = entry(operation=operation, line=line, width=longest)
+    armed.good(PulseReadRequest(100, (good,)))
+    before = armed.status().pulses
+    for over in (longest + 1, width):
+        bad = entry(1, 1, operation, line=line, width=over)
+        assert armed.refused(PulseReadRequest(100, (good, bad))) == (
+            "over_limit",
+            {"field": 5, "entry": 1, "value": over, "limit": longest},
+        )
+    assert armed.status().pulses == before
+    short = entry(operation=operation, line=line // 4, width=16 * longest)
+    armed.good(PulseReadRequest(100, (short,)))
+    armed.good(PulseReadRequest(100, (entry(operation=operation, line=0, width=codes[2]),)))
+
+
+def test_a_lowered_arming_holds_for_the_session(armed, limits):
+    codes = (limits.set_gate_max, limits.set_line_max, limits.set_width_max)
+    room = (limits.pulses_per_cell_max, limits.set_energy_max)
+    armed.good(LimitsLowerRequest(Operation.SET, *codes, *room, 2000))
+    armed.good(ArmRequest(2000))
+    refusal = {"field": 0, "entry": 0, "value": 2001, "limit": 2000}
+    assert armed.refused(ArmRequest(2001)) == ("over_limit", refusal)
+    raised = LimitsLowerRequest(Operation.SET, *codes, *room, 2001)
+    assert armed.refused(raised) == ("over_limit", {**refusal, "field": 6})
+    armed.hello(2)
+    armed.good(ArmRequest(limits.arm_ms_max))
+
+
 def test_lowered_limits_end_with_the_session(target, armed, limits):
-    armed.good(LimitsLowerRequest(Operation.SET, 1, 1, 1, 1))
+    armed.good(LimitsLowerRequest(Operation.SET, 1, 1, 1, 1, 1, 1000))
     armed.hello(2)
     armed.good(ArmRequest(1000))
     armed.good(PulseReadRequest(100, (entry(gate=limits.set_gate_max),)))
 
 
 def test_the_budget_counts_repetitions_within_a_batch(armed, limits):
-    lowered = (limits.set_gate_max, limits.set_line_max, limits.set_width_max, 3)
-    armed.good(LimitsLowerRequest(Operation.SET, *lowered))
+    codes = (limits.set_gate_max, limits.set_line_max, limits.set_width_max)
+    armed.good(LimitsLowerRequest(Operation.SET, *codes, 3, limits.set_energy_max, 60_000))
     armed.good(PulseReadRequest(100, (entry(), entry(), entry(1, 1))))
     before = armed.status().pulses
     assert armed.refused(PulseReadRequest(100, (entry(1, 1), entry(), entry()))) == (

@@ -16,11 +16,17 @@ from protocols.messages import (
     InitialRequestEntry,
     KeepAliveRequest,
     LimitsLowerRequest,
+    LineCheckRequest,
+    LineCheckRequestEntry,
+    LoopbackRequest,
+    LoopbackRequestEntry,
     LoopLayerRequest,
     ProbeRequest,
     ProgressRequest,
     PulseReadRequest,
     PulseReadRequestEntry,
+    ReadReferenceRequest,
+    ReadReferenceRequestEntry,
     ReadRequest,
     ReadRequestEntry,
     RunRequest,
@@ -46,11 +52,14 @@ def session(width: int) -> list[messages.Message]:
     """A session in which every message of scope session is carried out."""
     return [
         StatusRequest(),
-        LimitsLowerRequest(0, 600, 600, 600, 600),
+        LimitsLowerRequest(0, 600, 600, 600, 600, 220_000, 60_000),
         SafeClearRequest(1),
         ArmRequest(1000),
         PULSE,
         ReadRequest(100, 1, (ReadRequestEntry(0, 0),)),
+        LoopbackRequest(1, 0, 1, (LoopbackRequestEntry(1000),)),
+        ReadReferenceRequest(100, 1, (ReadReferenceRequestEntry(0, 1),)),
+        LineCheckRequest(100, 1, (LineCheckRequestEntry(0, 1, 0, 1),)),
         WaveBeginRequest(1, 5000),
         WaveLoadRequest(0, (ENTRY,)),
         WaveClassRequest((0,) * 14),
@@ -82,7 +91,7 @@ def test_every_message_is_carried_out(target):
 
 
 def loaded(target):
-    for request in session(target.description.loop.hidden_width)[6:14]:
+    for request in session(target.description.loop.hidden_width)[9:17]:
         target.wire.good(request)
 
 
@@ -98,7 +107,7 @@ def stopped(target):
 
 
 def budget(target):
-    target.wire.good(LimitsLowerRequest(0, 600, 600, 600, 1))
+    target.wire.good(LimitsLowerRequest(0, 600, 600, 600, 1, 220_000, 60_000))
     target.wire.good(ArmRequest(1000))
     target.wire.good(PULSE)
     return target.wire.ask(PULSE)

@@ -171,7 +171,30 @@ def driven(draw):
     pulses = m.PulseReadRequest(draw(level), tuple(draw(st.lists(entry, max_size=19))))
     reads = m.ReadRequest(draw(level), draw(st.integers(1, 64)), tuple(draw(st.lists(cells))))
     arm = m.ArmRequest(draw(st.sampled_from([1, 50, 60_000])))
-    return packed(*draw(st.permutations([arm, pulses, pulses, reads])))
+    return packed(*draw(st.permutations([arm, pulses, pulses, reads, *draw(referred())])))
+
+
+@st.composite
+def referred(draw):
+    """Loop-backs and reference resistors around what is allowed."""
+    source = draw(st.one_of(st.integers(0, 4), st.sampled_from(list(m.LoopSource))))
+    code = st.one_of(st.integers(0, 17), st.integers(0, 2900), CODE)
+    codes = tuple(draw(st.lists(st.builds(m.LoopbackRequestEntry, code), max_size=54)))
+    resistors = st.builds(m.ReadReferenceRequestEntry, st.integers(0, 130), st.integers(0, 3))
+    lines = st.builds(
+        m.LineCheckRequestEntry,
+        st.integers(0, 2),
+        st.integers(0, 128),
+        st.integers(0, 4),
+        st.integers(0, 129),
+    )
+    return [
+        m.LineCheckRequest(draw(st.integers(0, 360)), 2, tuple(draw(st.lists(lines, max_size=9)))),
+        m.LoopbackRequest(source, draw(st.sampled_from(list(m.AdcInput))), 3, codes),
+        m.ReadReferenceRequest(
+            draw(st.integers(0, 360)), draw(st.integers(1, 64)), tuple(draw(st.lists(resistors)))
+        ),
+    ]
 
 
 def field(spec):
@@ -262,6 +285,23 @@ def test_a_job_gives_the_same_codes(need_firmware):
             m.ArmRequest(60_000),
             m.PulseReadRequest(163, pulses),
             m.ReadRequest(163, 16, tuple(m.ReadRequestEntry(r, 50) for r in range(6))),
+            *(
+                m.LoopbackRequest(
+                    source, number % 4, 5, tuple(map(m.LoopbackRequestEntry, (0, 7, 16)))
+                )
+                for number, source in enumerate(m.LoopSource)
+            ),
+            m.LoopbackRequest(m.LoopSource.WORD_LINE, 0, 9, (m.LoopbackRequestEntry(3000),)),
+            m.ReadReferenceRequest(
+                163, 8, tuple(m.ReadReferenceRequestEntry(9 * r, r) for r in range(4))
+            ),
+            m.LineCheckRequest(
+                163,
+                8,
+                tuple(
+                    m.LineCheckRequestEntry(k, 9 * k, p, 9 * k) for k in range(3) for p in range(5)
+                ),
+            ),
             *waves(rng, 5000),
             *layers(rng),
             m.InitialRequest(0, pairs),

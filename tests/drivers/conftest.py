@@ -33,6 +33,7 @@ def hello_fields(**changes) -> dict:
     }
     for kind in ("set", "reset", "form"):
         fields |= {f"{kind}_gate_max": 3000, f"{kind}_line_max": 3000, f"{kind}_width_max": 50_000}
+        fields[f"{kind}_energy_max"] = 450_000_000
     return fields | {"read_code_max": 400, "arm_ms_max": 60_000} | changes
 
 

@@ -275,7 +275,7 @@ def test_an_interrupt_on_a_line_that_dies(link, line, peer):
             line.script.extend(["drop"] * 200)
             raise KeyboardInterrupt
 
-    line.script.extend(["ok"] * 8 + ["ok", "drop", "ok", "ok"] + ["drop"] * 4)
+    line.script.extend(["ok"] * 8 + ["ok", "drop", "ok", "ok"] + ["drop"] * 5)
     with pytest.raises(KeyboardInterrupt) as caught:
         link.call_many(arms(8), hear)
     assert "LinkTimeout" in caught.value.__notes__[0]

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.transfer import Curves, Transfer
+from drivers.transfer import ColumnCurves, Curves, MeasuredTransfer, Transfer
 from protocols.errors import LimitError
 from protocols.hardware import load_board
 
 REFERENCE = load_board("reference")
 CURVES = Curves.nominal(REFERENCE)
-NAMES = sorted(Curves.__dataclass_fields__)
+NAMES = sorted(set(Curves.__dataclass_fields__) - {"columns"})
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -106,3 +106,78 @@ def test_a_measured_curve_of_negative_gain():
     assert int(curve.to_code(20.0)) == 0
     with pytest.raises(LimitError, match=r"-20\.95 to 20 V"):
         curve.to_code(20.1)
+
+
+# --- measured curves -----------------------------------------------------------------------------
+
+KNOTS = np.linspace(0.0, 4095.0, 33)
+
+
+def measured(*deviations, down=False, **more) -> MeasuredTransfer:
+    line = CURVES.pulse_volts
+    table = np.stack([np.broadcast_to(d, KNOTS.shape) for d in deviations])
+    return MeasuredTransfer(
+        line.gain, line.offset, 0, 4095, "V", down, knots=KNOTS, deviation=table, **more
+    )
+
+
+BENT = 12.0 + 0.01 * KNOTS + 8.0 * np.sin(KNOTS / 700.0)
+
+
+@given(st.integers(0, 4095))
+def test_a_measured_curve_gives_every_code_back(code):
+    curve = measured(BENT)
+    assert int(curve.to_code(curve.to_si(code))) == code
+
+
+@given(st.floats(0.05, 4.9))
+def test_a_measured_curve_misses_by_half_a_step(volts):
+    curve = measured(BENT)
+    got = float(curve.to_si(curve.to_code(volts)))
+    assert abs(got - volts) <= 0.51 * curve.gain * 1.02
+
+
+@given(st.floats(-1.0, 6.0))
+def test_at_most_is_never_above(volts):
+    for curve in (measured(BENT), CURVES.pulse_volts):
+        code = curve.at_most(volts)
+        assert 0 <= code <= 4095
+        assert code == 0 or float(curve.to_si(code)) <= volts + 1e-5 * curve.gain
+        assert code == 4095 or float(curve.to_si(code + 1)) > volts
+
+
+def test_what_a_measured_curve_cannot_give_is_refused():
+    curve = measured(BENT)
+    assert curve.minimum == pytest.approx(12.0 * curve.gain)
+    for volts in (0.0, curve.minimum - curve.gain, curve.maximum + curve.gain, math.nan):
+        with pytest.raises(LimitError, match="Nothing was driven"):
+            curve.to_code(volts)
+
+
+def test_channels_stand_on_the_last_axis():
+    curve = measured(5.0, -3.0)
+    codes = np.array([[100, 100], [2000, 3000]])
+    volts = curve.to_si(codes)
+    np.testing.assert_allclose(volts, (codes + np.array([5.0, -3.0])) * curve.gain)
+    np.testing.assert_array_equal(curve.to_code(volts), codes)
+    assert (curve.minimum, curve.maximum) == (
+        pytest.approx(5.0 * curve.gain),
+        pytest.approx(4092.0 * curve.gain),
+    )
+    with pytest.raises(LimitError, match="channel 1"):
+        curve.to_code([1.0, 4094.0 * curve.gain], "x", ("channel",))
+    assert curve.to_si(100).shape == (2,)
+
+
+def test_the_uncertainty_holds_step_and_reference():
+    curve = measured(0.0, sd_codes=0.1, relative_sd=1e-3)
+    assert curve.uncertainty == pytest.approx(math.hypot(0.1 * curve.gain, 5e-3))
+    assert CURVES.pulse_volts.uncertainty == 0.0
+
+
+def test_read_paths_are_taken_off_column_by_column():
+    columns = ColumnCurves(np.array([1.0, 1.1, 0.9]), np.array([0.0, 1e-6, -1e-6]), 0.0)
+    true = np.array([10e-6, 20e-6, 30e-6, 5e-6])
+    place = np.array([2, 1, 0, 1])
+    through = true * columns.gain[place] + columns.offset_amperes[place]
+    np.testing.assert_allclose(columns.true(through, place), true)

@@ -98,7 +98,15 @@ def some(rng: np.random.Generator) -> Message:
         for _ in range(upto(19))
     )  # fmt: skip
     cells = tuple(m.ReadRequestEntry(upto(6), upto(6)) for _ in range(upto(54)))
+    codes = tuple(m.LoopbackRequestEntry(upto(400)) for _ in range(upto(20)))
+    resistors = tuple(m.ReadReferenceRequestEntry(upto(130), upto(3)) for _ in range(upto(9)))
+    lines = tuple(
+        m.LineCheckRequestEntry(upto(2), upto(130), upto(4), upto(130)) for _ in range(upto(5))
+    )
     choices: list[Message] = [
+        m.LineCheckRequest(upto(360), 1 + upto(8), lines),
+        m.LoopbackRequest(upto(23), upto(3), 1 + upto(8), codes),
+        m.ReadReferenceRequest(upto(360), 1 + upto(8), resistors),
         m.PulseReadRequest(upto(370), pulses),
         m.PulseReadRequest(upto(300), pulses[:3]),
         m.ReadRequest(upto(360), 1 + upto(8), cells),
@@ -107,7 +115,15 @@ def some(rng: np.random.Generator) -> Message:
         m.StatusRequest(),
         m.SafeClearRequest(upto(7)),
         m.DisarmRequest() if upto(5) == 0 else m.StatusRequest(),
-        m.LimitsLowerRequest(upto(2), 2000 + upto(900), 2000 + upto(900), 900 + upto(100), 40),
+        m.LimitsLowerRequest(
+            upto(2),
+            2000 + upto(900),
+            2000 + upto(900),
+            900 + upto(100),
+            40,
+            7_000_000 + upto(1_200_000),
+            600_000 - upto(9),
+        ),
         m.InitialRequest(upto(2100), (m.InitialRequestEntry((upto(4095), upto(4095))),)),
         m.SamplesRequest(upto(70), 1 + upto(51)),
         m.TraceRequest(upto(4), upto(4), 1 + upto(4)),

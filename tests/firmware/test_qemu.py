@@ -147,6 +147,63 @@ def test_a_pulse_drives_its_lines_in_order(hw_image):
     ]  # fmt: skip
 
 
+def test_a_loopback_cuts_the_array_off_before_anything_is_put_out(hw_image):
+    host, trace = hw_image
+    trace.follow()
+    codes = tuple(map(m.LoopbackRequestEntry, (5, 300)))
+    assert host.ask(m.LoopbackRequest(m.LoopSource.BIT_LINE, m.AdcInput.READ, 2, codes))[0] == 0
+    events = trace.follow()
+    shown = [e for e in events if e[0] == "select" or e[:2] == ("word", 5)]
+    one = [("word", 5, 0x0000), ("word", 5, 0x1000), ("word", 5, 0x2000)]
+    for code in (5, 300):  # one at a time: a stop may come between
+        part, shown = shown[:8], shown[8:]
+        assert part[:3] == [("select", 13, 1), ("select", 2, 5), ("word", 5, 0x1000 | code)]
+        assert part[3:6] == one
+        assert part[6:] == [("select", 14, 0), ("select", 2, 0)]
+    assert shown == []
+    loop = m.LoopbackRequest(m.LoopSource.EMBEDDING_14, m.AdcInput.PROBE, 1, codes[:1])
+    assert host.ask(loop)[0] == 0
+    dac, channel = trace.lines.place("embedding 14")
+    assert ("word", dac, channel << 12 | 5) in trace.follow()
+    tap = m.LoopbackRequest(m.LoopSource.REFERENCE, m.AdcInput.READ, 1, codes[:1])
+    assert host.ask(tap)[0] == 0
+    assert ("select", 14, 5) in trace.follow()
+    assert {trace.lines.channel(name) for name in LOOP_CHANNELS} == {2048}
+    high = m.LoopbackRequest(1, 0, 1, (m.LoopbackRequestEntry(2000),))
+    assert m.STATUSES[host.ask(high)[0]].name == "not_armed"
+    assert trace.follow() == []
+
+
+def test_a_reference_resistor_takes_the_place_of_the_array(hw_image):
+    host, trace = hw_image
+    trace.follow()
+    entry = (m.ReadReferenceRequestEntry(99, 3),)
+    assert host.ask(m.ReadReferenceRequest(163, 2, entry))[0] == 0
+    assert trace.follow() == [
+        ("select", 1, 99),
+        ("select", 15, 3),
+        ("select", 2, 6),
+        ("word", 5, 0x1000 | 163),
+        ("word", 5, 0x1000),
+        ("word", 5, 0x2000),
+        ("word", 5, 0x0000),
+        ("select", 2, 0),
+        ("select", 15, 0),
+    ]
+
+
+def test_a_line_check_drives_one_line_with_the_gates_closed(hw_image):
+    host, trace = hw_image
+    trace.follow()
+    entry = m.LineCheckRequestEntry(m.ArrayLine.SOURCE_LINE, 7, m.LineProbe.FAR_BIT_LINE, 9)
+    assert host.ask(m.LineCheckRequest(82, 1, (entry,)))[0] == 0
+    seen = trace.follow()
+    selected = [("select", 13, 1), ("select", 14, 0), ("select", 0, 7), ("select", 1, 9)]
+    assert seen[:6] == [*selected, ("select", 2, 7), ("word", 5, 0x2000 | 82)]
+    assert ("select", 2, 0) in seen[6:]
+    assert not any(one[-1] == 82 for one in seen[6:])
+
+
 def test_refused_pulses_move_no_line(hw_image):
     host, trace = hw_image
     trace.follow()

@@ -25,13 +25,16 @@ OPTIONS = {
     "info": (*COMMON, "--board"),
     "form": (*COMMON, "--board", "--dry-run", "MODEL"),
     "read": (*COMMON, "--board", "--cell", "--all", "--samples"),
+    "map": (*COMMON, "--board", "--after", "--chip-map", "--out", "MODEL"),
     "program": (*COMMON, "--board", "--dry-run", "MODEL"),
     "verify": (*COMMON, "--board", "--run", "--after"),
+    "repair": (*COMMON, "--board", "--mode", "ode|sde", "MODEL"),
     "train": ("TASK", "--out", "--seed", "--score-steps", "--solve-steps", "--json"),
     "run": (*COMMON, "--board", "--dry-run", "--samples", "--mode", "ode|sde"),
     "report": ("RUN", "--bench", "--json"),
+    "characterise": (*COMMON, "--board", "--dry-run", "--cells", "[KIND]..."),
     "sim": ("fit",),
-    "sim fit": ("DATA_FOLDER", "--out", "--json"),
+    "sim fit": ("DATA_FOLDER", "--out", "--model", "--json"),
 }
 
 
@@ -145,7 +148,8 @@ def test_the_programming_plan_says_what_would_be_driven(
     plan = called(capsys, "program", "--dry-run")["plan"]
     assert plan["cells"] == str(CELLS)
     assert "rows 0-2, columns 0-27" in plan["blocks"]
-    assert "bit line 2 V" in plan["SET"]
+    assert plan["algorithm"] == "predictive"
+    assert "bit line up to 3 V" in plan["SET"]
     assert "board description" in plan["limits of RESET"]
 
 
@@ -205,9 +209,29 @@ def test_verify_after_a_wait_sees_cells_relax(
     assert later["in_tolerance"] < now["in_tolerance"]
     assert len(later["failures"]) == CELLS - later["in_tolerance"]
     parameters = RunFolder.open(Path(later["run"])).info["parameters"]
-    assert parameters == {"program": now["program"], "after_s": 3600.0}
+    assert parameters == {"program": now["program"], "after_s": 3600.0, "retrim": False}
+    drift, run = later["drift"], Path(later["run"])
+    assert drift["elapsed_s"] >= 3600.0
+    assert drift["weight_error_now_siemens"] > drift["weight_error_then_siemens"]
+    assert (run / "figures" / "drift.png").read_bytes().startswith(b"\x89PNG")
+    assert len(RunFolder.open(run).load_json("drift.json")["renew"]) == drift["cells_to_retrim"]
     with Journal.open_read(Path(later["run"]) / "journal.sqlite") as journal:
         assert len(journal.intents()) == 0  # verifying drives nothing
+
+
+@pytest.mark.slow
+def test_verify_corrects_what_moved_and_is_then_what_later_verifies_compare_with(
+    work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = called(capsys, "verify", "--after", "1h", "--retrim")
+    retrim = done["retrim"]
+    assert 0 < retrim["cells_touched"] < CELLS
+    assert retrim["error_after_siemens"] < 0.6 * retrim["error_before_siemens"]
+    with Journal.open_read(Path(done["run"]) / "journal.sqlite") as journal:
+        assert len(journal.records()) == retrim["extra_pulses"]
+    later = called(capsys, "verify", "--after", "1h")
+    assert later["program"] == Path(done["run"]).name
+    assert later["drift"]["weight_error_now_siemens"] < done["drift"]["weight_error_now_siemens"]
 
 
 @pytest.mark.parametrize(("mode", "software"), [("ode", "software"), ("sde", "software_sde")])
@@ -348,3 +372,12 @@ def test_the_bench_file_here_is_used_and_kept(
     assert Path("chips/C7/cells.chip").is_file()
     called(capsys, "form")
     assert (RunFolder.latest(Path("runs")).path / "bench.yaml").read_text() == text
+
+
+@pytest.mark.slow
+def test_repair_leaves_a_network_that_runs(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    repaired = called(capsys, "repair")
+    assert repaired["error_after"] <= repaired["error_before"] < repaired["error_ideal_drive"]
+    assert repaired["reason"]
+    found = called(capsys, "run", "--samples", "20")
+    assert found["rows"]["chip_ode"]["samples"] == 20

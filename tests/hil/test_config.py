@@ -1,10 +1,19 @@
 """The bench file: defaults, refusals that name file, key, value and what is allowed."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from hil.config import BenchConfig, load_config, parse_config
+from calibration.cell_model import CellModel
+from calibration.programming import SETTLE_LONG_S
+from calibration.programming.choose import ALGORITHMS
+from calibration.programming.ispp import IsppParams
+from calibration.programming.predictive import PredictiveParams
+from hil.config import BenchConfig, load_config, parse_config, validated_config
+from hil.jobs.programming import stated_menu
+from hil.sim.profile import profile_path
 from protocols.errors import ConfigError
 
 
@@ -20,6 +29,7 @@ seed: 7
 chip: {id: C7}
 limits: {set: {line_volts: 2.5}, pulses_per_cell: 300}
 programming:
+  algorithm: ispp
   pulse_budget: 50
   set_gate: {start_volts: 1.5, step_volts: 0.05, stop_volts: 3.0, back_volts: 0.1,
              lowest_volts: 1.0}
@@ -99,3 +109,32 @@ def test_changes_are_checked_and_name_where_they_came_from():
 )
 def test_names_of_boards(board):
     assert BenchConfig(board=board).board == board
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_every_algorithm_comes_back_from_what_a_run_keeps(name):
+    params = ALGORITHMS[name].params(pulse_budget=77)
+    if isinstance(params, PredictiveParams):
+        profile = profile_path(BenchConfig().sim.profile)
+        params = replace(params, model=CellModel.from_profile(profile))
+    plain = json.loads(json.dumps(BenchConfig(programming=params).model_dump(mode="json")))
+    again = validated_config(plain, "kept")
+    assert type(again.programming) is type(params)
+    assert again.programming.pulse_budget == 77
+    assert again.model_dump(mode="json") == plain
+
+
+def test_programming_is_predictive_and_waits_unless_stated_otherwise():
+    for text in ("", "programming: {pulse_budget: 50}"):
+        found = parse_config(text, "b.yaml").programming
+        assert isinstance(found, PredictiveParams)
+        assert found.settle_s == SETTLE_LONG_S
+    ispp = parse_config("programming: {algorithm: ispp, settle_s: [0.0]}", "b.yaml").programming
+    assert isinstance(ispp, IsppParams)
+    assert ispp.settle_s == (0.0,)
+
+
+def test_only_a_stated_menu_binds_everything_else():
+    assert stated_menu(BenchConfig()) is None
+    assert stated_menu(parse_config("programming: {menu: default}", "b.yaml")) is None
+    assert stated_menu(parse_config("programming: {menu: short}", "b.yaml")) is not None

@@ -113,6 +113,7 @@ def test_programming_data_from_results():
         reached_siemens=np.array([1e-4, 2.01e-4, 1e-5]),
         sets=np.array([3, 4, 9]),
         resets=np.array([1, 0, 2]),
+        reads=np.array([12, 12, 19]),
         status=np.array([0, 0, 2]),
         rounds=9,
         round_trips=11,

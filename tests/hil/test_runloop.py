@@ -164,7 +164,7 @@ def test_parts_and_trims_do_not_change_keyed_starts_and_noise(
 ) -> None:
     """On an ideal board a solve in seven trimmed parts is the solve in one, up to the trim."""
     config = config_of(trim=True)
-    params = DriveParams(ticks=5, points=8, samples=1)
+    params = DriveParams(ticks=5, points=8, samples=1, trajectories=60)
     with bench_of(Effects.none(), config) as bench:
         found = []
         for size, again in ((1000, False), (16, True)):
@@ -176,15 +176,16 @@ def test_parts_and_trims_do_not_change_keyed_starts_and_noise(
             assert len(loop.history) == (7 if again else 1)
     whole, parts = found
     np.testing.assert_array_equal(whole.initial, parts.initial)
-    # Another trim moves a sample by thousandths; another start or noise would by tenths.
-    assert np.median(np.abs(whole.x - parts.x)) < 0.01
+    # Another trim moves a sample by hundredths; another start or noise would by tenths.
+    assert np.median(np.abs(whole.x - parts.x)) < 0.03
     np.testing.assert_array_equal(whole.initial, initial_conditions(MODEL, 6, 0, 100))
 
 
 def test_parts_double_up_to_the_largest(trimmed: RunLoop) -> None:
     parts = trimmed._parts(5000)
-    assert parts[:4] == [(0, 128), (128, 384), (384, 896), (896, 1920)]
-    assert parts[-1][1] == 5000
+    assert parts == [(0, 512), (512, 1536), (1536, 3584), (3584, 5000)]
+    parts = trimmed._parts(20_000)
+    assert parts[-1][1] == 20_000
     assert max(stop - start for start, stop in parts) == runloop.LARGEST_PART
     assert all(a[1] == b[0] for a, b in pairwise(parts))
 
@@ -238,9 +239,9 @@ def test_trimming_brings_the_programmed_network_closer(trimmed: RunLoop) -> None
     trimmed.run(20, Mode.ODE, seed=5)
     (mode, found), *_ = [entry for entry in trimmed.history if entry[0] is Mode.ODE]
     assert mode is Mode.ODE
-    assert found.residual_after < found.residual_before
-    assert found.drift.shape == (TIMING.ticks,)
-    assert np.abs(found.score - 1).max() < 0.5
+    assert found.error_after < found.error_before / 2
+    assert found.drive.drift.shape == (TIMING.ticks,)
+    assert np.abs(found.drive.score - 1).max() < 0.5
 
 
 # --- initial conditions ----------------------------------------------------------------------
@@ -338,5 +339,5 @@ def test_another_network_on_the_chip_is_refused_by_the_trim() -> None:
     ) as bench:
         loop = loop_on(bench, trim=DriveParams())
         loop._calibration = LoopCalibration.nominal(BOARD.loop)
-        with pytest.raises(CalibrationError, match="times what it should be"):
+        with pytest.raises(CalibrationError, match="verify the cells and program them again"):
             loop.run(5, Mode.ODE, seed=1)

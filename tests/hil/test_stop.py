@@ -122,7 +122,8 @@ def test_a_reason_is_cleared_by_its_name_alone(server: Server, capsys) -> None:
 
 
 @pytest.mark.parametrize("board", ["sim", "native", "native-process", "qemu"])
-def test_a_simulated_board_cannot_be_reached(board: str, capsys) -> None:
+def test_a_simulated_board_cannot_be_reached(board: str, capsys, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)  # where nobody has a chip
     assert run(["stop", "--board", board]) == InputError.exit_code
     assert "lives only inside of the process" in capsys.readouterr().err
 

@@ -17,13 +17,14 @@ DESCRIPTION = codegen.load(codegen.SOURCE.read_text(encoding="utf-8"))
 # What a number counts or names has no unit; everything else is a quantity and needs one. The list
 # is meant to shrink.
 NO_UNIT = {
+    "line", "probed",
     "board_serial", "build", "columns", "count", "crc", "differential", "done", "dropped",
     "fingerprint", "first", "first_column", "first_row", "frames", "inputs", "layer", "nonce",
     "outputs", "payload_bytes", "protocol_version", "pulses", "pulses_per_cell_max", "reads",
-    "repeated", "row", "column", "rows", "run_id", "samples", "seed", "session", "tick",
+    "repeated", "resistor", "row", "column", "rows", "run_id", "samples", "seed", "session", "tick",
     "trace_count", "trace_points_max", "trajectories_max", "trajectory", "window",
 }  # fmt: skip
-UNITS = {"code", "ms", "us", "ticks", "ticks of 20 ns"}
+UNITS = {"code", "ms", "us", "ticks", "ticks of 20 ns", "1024 code^2 ticks"}
 
 
 def all_leaves():

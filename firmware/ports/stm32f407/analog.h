@@ -11,11 +11,28 @@ enum {
     SELECT_COLUMN = 1,
     SELECT_MODE = 2,
     SELECT_PROBE = 3,
-    SELECT_LAYER = 4, /* three per layer: first row, first column, differential */
+    SELECT_LAYER = 4,    /* three per layer: first row, first column, differential */
+    SELECT_SOURCE = 13,  /* of the calibration line: LOOP_SOURCE_... */
+    SELECT_TAP = 14,     /* of the reference ladder */
+    SELECT_RESISTOR = 15 /* reference resistor; 0: none */
 };
 
 /* What the selected lines are connected to. */
-enum { MODE_GROUNDED = 0, MODE_BIT_LINE = 1, MODE_SOURCE_LINE = 2, MODE_READ = 3, MODE_LOOP = 4 };
+enum {
+    MODE_GROUNDED = 0,
+    MODE_BIT_LINE = 1,
+    MODE_SOURCE_LINE = 2,
+    MODE_READ = 3,
+    MODE_LOOP = 4,
+    MODE_LOOPBACK = 5,  /* lines grounded, the calibration line at the inputs of the ADC */
+    MODE_REFERENCE = 6, /* lines grounded, a resistor between bit-line driver and read path */
+    /* One line driven, the others pulled to ground, every gate closed: SELECT_SOURCE has the kind
+     * of the driven line, SELECT_ROW its number, SELECT_TAP the LINE_PROBE_... at the ADC's read
+     * input, SELECT_COLUMN the number of the line whose far end that is. */
+    MODE_LINE_END = 7,
+    MODE_ROW_CURRENT = 8,    /* every gate open, the source lines joined to one read path */
+    MODE_COLUMN_CURRENT = 9, /* every bit line driven, the column's gates open */
+};
 
 /* Inputs of the ADC. */
 enum { ADC_READ = 10, ADC_X1 = 11, ADC_X2 = 12, ADC_PROBE = 13 };

@@ -130,20 +130,23 @@ static void release_cell(void) {
     analog_select(SELECT_MODE, MODE_GROUNDED);
 }
 
-static uint16_t read_cell(uint16_t read_code, uint8_t samples, uint32_t *sum) {
+/* `samples` conversions, each after the settling time. */
+static uint16_t convert(uint8_t input, uint8_t samples, uint32_t *sum) {
+    uint16_t fault = FAULT_NONE;
     *sum = 0;
-    dac_write(WORD_LINE, READ_GATE_CODE);
-    dac_write(BIT_LINE, read_code);
-    for (uint8_t i = 0; i < samples; i++) {
+    for (uint8_t i = 0; fault == FAULT_NONE && i < samples; i++) {
         uint16_t code = 0;
         system_wait_ns(BOARD_READ_NS);
-        const uint16_t fault = analog_convert(ADC_READ, &code);
-        if (fault != FAULT_NONE) {
-            return fault;
-        }
+        fault = analog_convert(input, &code);
         *sum += code;
     }
-    return FAULT_NONE;
+    return fault;
+}
+
+static uint16_t read_cell(uint16_t read_code, uint8_t samples, uint32_t *sum) {
+    dac_write(WORD_LINE, READ_GATE_CODE);
+    dac_write(BIT_LINE, read_code);
+    return convert(ADC_READ, samples, sum);
 }
 
 static uint16_t pulse_read(const board_pulse_t *pulse, uint16_t read_code, uint16_t *reading) {
@@ -187,6 +190,105 @@ uint16_t board_read(board_t *board, const board_cell_t *cells, uint16_t count, u
     return fault;
 }
 
+/* --- the board's own references ------------------------------------------------------------------
+ */
+
+uint16_t board_read_reference(board_t *board, const board_reference_t *references, uint16_t count,
+                              uint16_t read_code, uint8_t samples, uint32_t *sums) {
+    (void)board;
+    uint16_t fault = FAULT_NONE;
+    for (uint16_t i = 0; fault == FAULT_NONE && i < count; i++) {
+        analog_select(SELECT_COLUMN, references[i].column);
+        analog_select(SELECT_RESISTOR, references[i].resistor);
+        analog_select(SELECT_MODE, MODE_REFERENCE);
+        dac_write(BIT_LINE, read_code);
+        fault = convert(ADC_READ, samples, &sums[i]);
+        release_cell();
+        analog_select(SELECT_RESISTOR, 0);
+    }
+    return fault;
+}
+
+static uint8_t current_mode(uint8_t driven) {
+    return driven == ARRAY_LINE_BIT_LINE ? MODE_ROW_CURRENT : MODE_COLUMN_CURRENT;
+}
+
+static void select_line(const board_line_t *line) {
+    const bool current = line->probe == LINE_PROBE_CURRENT;
+    const bool column = current && line->driven != ARRAY_LINE_BIT_LINE;
+    analog_select(SELECT_SOURCE, line->driven);
+    analog_select(SELECT_TAP, line->probe);
+    analog_select(SELECT_ROW, line->line);
+    analog_select(SELECT_COLUMN, column ? line->line : line->probed);
+    analog_select(SELECT_MODE, current ? current_mode(line->driven) : MODE_LINE_END);
+}
+
+uint16_t board_line_check(board_t *board, const board_line_t *lines, uint16_t count,
+                          uint16_t read_code, uint8_t samples, uint32_t *sums) {
+    const dac_channel_t drivers[] = {[ARRAY_LINE_BIT_LINE] = BIT_LINE,
+                                     [ARRAY_LINE_SOURCE_LINE] = SOURCE_LINE,
+                                     [ARRAY_LINE_WORD_LINE] = WORD_LINE};
+    (void)board;
+    uint16_t fault = FAULT_NONE;
+    for (uint16_t i = 0; fault == FAULT_NONE && i < count; i++) {
+        select_line(&lines[i]);
+        if (lines[i].probe == LINE_PROBE_CURRENT) {
+            fault = read_cell(read_code, samples, &sums[i]);
+        } else {
+            dac_write(drivers[lines[i].driven], read_code);
+            fault = convert(ADC_READ, samples, &sums[i]);
+        }
+        release_cell();
+        analog_select(SELECT_TAP, 0);
+    }
+    return fault;
+}
+
+static void put_out(uint8_t source, uint16_t code) {
+    switch (source) {
+    case LOOP_SOURCE_REFERENCE:
+        analog_select(SELECT_TAP, (uint8_t)code);
+        break;
+    case LOOP_SOURCE_BIT_LINE:
+        dac_write(BIT_LINE, code);
+        break;
+    case LOOP_SOURCE_SOURCE_LINE:
+        dac_write(SOURCE_LINE, code);
+        break;
+    case LOOP_SOURCE_WORD_LINE:
+        dac_write(WORD_LINE, code);
+        break;
+    case LOOP_SOURCE_INITIAL_1:
+    case LOOP_SOURCE_INITIAL_2:
+        dac_write(INITIAL[source - LOOP_SOURCE_INITIAL_1], code);
+        break;
+    default:
+        dac_write_word((uint8_t)(source - LOOP_SOURCE_DRIFT), code);
+        break;
+    }
+}
+
+/* The array is cut off before anything is put out, and let go after everything is at its safe
+ * value. */
+uint16_t board_loopback(board_t *board, const board_loopback_t *loopback, const uint16_t *codes,
+                        uint16_t count, uint32_t *sums) {
+    (void)board;
+    uint16_t fault = FAULT_NONE;
+    analog_switches(0);
+    analog_select(SELECT_SOURCE, loopback->source);
+    analog_select(SELECT_MODE, MODE_LOOPBACK);
+    for (uint16_t i = 0; fault == FAULT_NONE && i < count; i++) {
+        put_out(loopback->source, codes[i]);
+        fault = convert((uint8_t)(ADC_READ + loopback->destination), loopback->samples, &sums[i]);
+    }
+    const uint32_t lock = system_lock();
+    dac_safe();
+    analog_select(SELECT_TAP, 0);
+    analog_select(SELECT_MODE, MODE_GROUNDED);
+    system_unlock(lock);
+    return fault;
+}
+
 /* --- the loop ------------------------------------------------------------------------------------
  */
 
@@ -222,13 +324,7 @@ uint16_t board_probe(board_t *board, const board_layer_t *layers, const uint16_t
     uint16_t fault = FAULT_NONE;
     for (uint8_t i = 0; fault == FAULT_NONE && i < FW_PROBES; i++) {
         analog_select(SELECT_PROBE, i);
-        sums[i] = 0;
-        for (uint8_t k = 0; fault == FAULT_NONE && k < samples; k++) {
-            uint16_t code = 0;
-            system_wait_ns(BOARD_READ_NS);
-            fault = analog_convert(ADC_PROBE, &code);
-            sums[i] += code;
-        }
+        fault = convert(ADC_PROBE, samples, &sums[i]);
     }
     board_safe(board);
     return fault;

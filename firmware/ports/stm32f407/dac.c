@@ -135,6 +135,10 @@ void dac_write(dac_channel_t where, uint16_t code) {
     dac_send((uint16_t)(1u << where.dac), words);
 }
 
+void dac_write_word(uint8_t word, uint16_t code) {
+    dac_write(WORDS[word], code);
+}
+
 void dac_load_tick(const uint16_t words[WORD_COUNT]) {
     for (uint32_t channel = 0; channel < 4; channel++) {
         uint16_t out[DAC_COUNT] = {0};

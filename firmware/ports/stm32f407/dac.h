@@ -18,6 +18,9 @@ void dac_send(uint16_t set, const uint16_t words[DAC_COUNT]);
 /* One channel, to its output at once. */
 void dac_write(dac_channel_t where, uint16_t code);
 
+/* One of the words of a tick, to its output at once. */
+void dac_write_word(uint8_t word, uint16_t code);
+
 /* The words of a tick into the input registers: four words side by side on five DACs. */
 void dac_load_tick(const uint16_t words[WORD_COUNT]);
 

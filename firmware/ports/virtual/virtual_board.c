@@ -189,18 +189,19 @@ uint16_t board_pulse_read(board_t *board, const board_pulse_t *pulses, uint16_t 
     return FAULT_NONE;
 }
 
-uint16_t board_read(board_t *board, const board_cell_t *cells, uint16_t count, uint16_t read_code,
-                    uint8_t samples, uint32_t *sums) {
-    begin(board, FRONT_END_READ);
-    add_u16(board, read_code);
+/* The head of a transaction of conversions: two bytes of its own, then how many of what. */
+static void begin_conversions(board_t *board, uint8_t op, uint16_t own, uint8_t samples,
+                              uint16_t count) {
+    begin(board, op);
+    add_u16(board, own);
     add_u8(board, samples);
     add_u8(board, 0);
     add_u16(board, count);
     add_u16(board, 0);
-    for (uint16_t i = 0; i < count; i++) {
-        add_u8(board, cells[i].row);
-        add_u8(board, cells[i].column);
-    }
+}
+
+static uint16_t finish_conversions(board_t *board, uint16_t count, uint8_t samples,
+                                   uint32_t *sums) {
     const uint16_t fault = finish(board, count * 4u);
     if (fault != FAULT_NONE) {
         return fault;
@@ -210,6 +211,48 @@ uint16_t board_read(board_t *board, const board_cell_t *cells, uint16_t count, u
     }
     board->time_ns += (uint64_t)count * samples * BOARD_READ_NS;
     return FAULT_NONE;
+}
+
+uint16_t board_read(board_t *board, const board_cell_t *cells, uint16_t count, uint16_t read_code,
+                    uint8_t samples, uint32_t *sums) {
+    begin_conversions(board, FRONT_END_READ, read_code, samples, count);
+    for (uint16_t i = 0; i < count; i++) {
+        add_u8(board, cells[i].row);
+        add_u8(board, cells[i].column);
+    }
+    return finish_conversions(board, count, samples, sums);
+}
+
+uint16_t board_read_reference(board_t *board, const board_reference_t *references, uint16_t count,
+                              uint16_t read_code, uint8_t samples, uint32_t *sums) {
+    begin_conversions(board, FRONT_END_REFERENCE, read_code, samples, count);
+    for (uint16_t i = 0; i < count; i++) {
+        add_u8(board, references[i].column);
+        add_u8(board, references[i].resistor);
+    }
+    return finish_conversions(board, count, samples, sums);
+}
+
+uint16_t board_line_check(board_t *board, const board_line_t *lines, uint16_t count,
+                          uint16_t read_code, uint8_t samples, uint32_t *sums) {
+    begin_conversions(board, FRONT_END_LINES, read_code, samples, count);
+    for (uint16_t i = 0; i < count; i++) {
+        add_u8(board, lines[i].driven);
+        add_u8(board, lines[i].line);
+        add_u8(board, lines[i].probe);
+        add_u8(board, lines[i].probed);
+    }
+    return finish_conversions(board, count, samples, sums);
+}
+
+uint16_t board_loopback(board_t *board, const board_loopback_t *loopback, const uint16_t *codes,
+                        uint16_t count, uint32_t *sums) {
+    const uint16_t path = (uint16_t)(loopback->destination << 8 | loopback->source);
+    begin_conversions(board, FRONT_END_LOOPBACK, path, loopback->samples, count);
+    for (uint16_t i = 0; i < count; i++) {
+        add_u16(board, codes[i]);
+    }
+    return finish_conversions(board, count, loopback->samples, sums);
 }
 
 uint16_t board_probe(board_t *board, const board_layer_t *layers, const uint16_t x[2],

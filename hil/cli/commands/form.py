@@ -11,9 +11,13 @@ from hil.cli.options import (
     SeedOption,
     context,
 )
+from hil.cli.resuming import ResumeOption, resumed
 from hil.diffusion.model import load_model
-from hil.jobs.network import form_cells, place
+from hil.jobs.bring_up import form_mapped
+from hil.jobs.mapping import keep_knowledge
+from hil.jobs.network import place
 from hil.jobs.plans import forming_plan
+from hil.jobs.resume import keep_start, starting_knowledge
 from hil.jobs.session import session
 
 
@@ -23,21 +27,29 @@ def command(
     board: BoardOption = None,
     seed: SeedOption = None,
     dry_run: DryRunOption = False,
+    resume: ResumeOption = None,
     json: JsonOption = False,
 ) -> None:
     """Form the cells that the model needs; formed cells are left alone."""
-    ctx = context(bench, board, json=json, seed=seed, model=model)
+    if resume is None:
+        ctx, before = context(bench, board, json=json, seed=seed, model=model), None
+    else:
+        given = {"MODEL": model, "--bench": bench, "--board": board, "--seed": seed}
+        ctx, before = resumed(resume, "form", json=json, given={**given, "--dry-run": dry_run})
     config, console = ctx.config, ctx.console
-    placement = place(load_model(config.model), config)
+    network, known = load_model(config.model), starting_knowledge(config, before)
+    placement = place(network, config, known)
     if dry_run:
         console.plan("hil form would drive", forming_plan(config, placement))
         return
-    with session(config, "form", parameters={"model": config.model}, bench_text=ctx.bench_text) as (
-        run,
-        opened,
-    ):
+    parameters = {"model": config.model}
+    with session(
+        config, "form", parameters=parameters, bench_text=ctx.bench_text, resume=before
+    ) as (run, opened):
+        keep_start(run, known)
         with console.steps("Forming", placement.cells) as progress:
-            result = form_cells(opened, run, placement, progress)
+            _, result, known = form_mapped(opened, run, network, known, progress)
+        keep_knowledge(config, known)
         run.save_json("results.json", result.to_dict())
         summary = {
             "cells": len(result.cells),

@@ -3,17 +3,43 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
+import numpy as np
+import typer
+
+from drivers.rram.geometry import Cells
 from hil.bench import Bench
-from hil.cli.options import BenchOption, BoardOption, JsonOption, SeedOption, context
+from hil.cli.heatmap import ConductanceMap
+from hil.cli.options import (
+    BenchOption,
+    BoardOption,
+    Context,
+    JsonOption,
+    SeedOption,
+    context,
+)
 from hil.diffusion.model import load_model
 from hil.jobs.network import latest_placement, place
+from hil.jobs.wear import ChipWear, chip_wear
 from hil.report.text import si
+from hil.wear_figure import save_figure, wear_figure
 from protocols.errors import ChipError, RecordError
+
+Of = Literal["pulses", "energy", "volts"]
+_UNITS = (("_volts", "V"), ("_volts_per_s", "V/s"), ("_s", "s"), ("_joules", "J"))
+_MAPS = {"pulses": ("pulses", ""), "energy": ("energy_joules", "J"), "volts": ("line_volts", "V")}
 
 
 def command(
+    chip: Annotated[
+        bool, typer.Option("--chip", help="The chip's wear over its whole life, as a map.")
+    ] = False,
+    of: Annotated[Of, typer.Option(help="What --chip maps; energy is an estimate.")] = "pulses",
+    figure: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="Draw the maps of --chip into this file.")
+    ] = None,
     bench: BenchOption = None,
     board: BoardOption = None,
     seed: SeedOption = None,
@@ -21,6 +47,9 @@ def command(
 ) -> None:
     """What is connected: board, limits, chip, model. Drives nothing."""
     ctx = context(bench, board, json=json, seed=seed)
+    if chip or figure is not None:
+        _show_wear(ctx, of, figure, as_json=json)
+        return
     config, console = ctx.config, ctx.console
     model = load_model(config.model)
     placement = place(model, config)
@@ -29,6 +58,7 @@ def command(
         limits = {name: asdict(bound) for name, bound in opened.limits.bounds.items()}
         reading = opened.macro.read(placement.cells)
         simulated = opened.is_simulated
+        curves = opened.board_curves
     formed = int((reading > config.programming.unformed_siemens).sum())
     facts: dict[str, Any] = {
         "board": {
@@ -40,6 +70,7 @@ def command(
             "safe_reason": identity.safe_reason.name.lower(),
             "up_s": status.time_s,
             "dropped_frames": status.dropped,
+            "curves": curves.facts() if json else curves.note,
         },
         "chip": {
             "id": config.chip.id,
@@ -59,8 +90,39 @@ def command(
     console.facts("limits", {name: _limit(name, item) for name, item in limits.items()})
 
 
+def _show_wear(ctx: Context, of: Of, figure: Path | None, *, as_json: bool) -> None:
+    found = chip_wear(ctx.config)
+    if figure is not None:
+        picture = wear_figure(found.wear, found.chip, simulated=found.simulated)
+        save_figure(picture, figure)
+    budget = ctx.config.wear.model_dump()
+    if as_json:
+        facts = {"chip": found.chip, "simulated": found.simulated, "notes": list(found.notes)}
+        ctx.console.json({**facts, **found.wear.summary(), "budget": budget})
+        return
+    _draw_wear(ctx, found, of)
+    simulated = " (simulated; energy is an estimate)" if found.simulated else ""
+    ctx.console.facts(f"wear of chip {found.chip}{simulated}", found.wear.summary())
+    ctx.console.facts("budget", budget)
+    for note in found.notes:
+        ctx.console.say(note)
+    if figure is not None:
+        ctx.console.done(figure)
+
+
+def _draw_wear(ctx: Context, found: ChipWear, of: Of) -> None:
+    what, unit = _MAPS[of]
+    values = found.wear.map(what)
+    rows, columns = np.nonzero(np.isfinite(values))
+    if not rows.size:
+        return
+    top = float(np.nanmax(values))
+    picture = ConductanceMap(Cells(rows, columns), top_siemens=top, unit=unit, step=top)
+    ctx.console.value_map(picture, values[rows, columns])
+
+
 def _limit(name: str, item: dict[str, Any]) -> str:
-    unit = next((u for end, u in (("_volts", "V"), ("_s", "s")) if name.endswith(end)), "")
+    unit = next((unit for end, unit in _UNITS if name.endswith(end)), "")
     value = si(item["value"], unit) if unit else f"{item['value']:g}"
     return f"{value}  ({item['source']})"
 

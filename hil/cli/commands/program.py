@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from calibration.programming.choose import switched
 from hil.cli.options import (
+    AlgorithmOption,
     BenchOption,
     BoardOption,
     DryRunOption,
@@ -11,9 +13,12 @@ from hil.cli.options import (
     SeedOption,
     context,
 )
+from hil.cli.resuming import ResumeOption, resumed
 from hil.diffusion.model import load_model
-from hil.jobs.network import place, program_cells
+from hil.jobs.bring_up import program_mapped
+from hil.jobs.mapping import blank_knowledge, keep_knowledge, map_model
 from hil.jobs.plans import programming_plan
+from hil.jobs.resume import keep_start, starting_knowledge
 from hil.jobs.session import session
 
 
@@ -22,21 +27,43 @@ def command(
     bench: BenchOption = None,
     board: BoardOption = None,
     seed: SeedOption = None,
+    algorithm: AlgorithmOption = None,
     dry_run: DryRunOption = False,
+    resume: ResumeOption = None,
     json: JsonOption = False,
 ) -> None:
     """Map the model to conductances, program them by write-verify and read them again."""
-    ctx = context(bench, board, json=json, seed=seed, model=model)
+    if resume is None:
+        ctx, before = context(bench, board, json=json, seed=seed, model=model), None
+    else:
+        given = {"MODEL": model, "--bench": bench, "--board": board, "--seed": seed}
+        given |= {"--algorithm": algorithm, "--dry-run": dry_run}
+        ctx, before = resumed(resume, "program", json=json, given=given)
     config, console = ctx.config, ctx.console
-    placement = place(load_model(config.model), config)
+    if algorithm is not None:
+        params = switched(config.programming, algorithm)
+        config = config.with_changes(source="--algorithm", programming=params)
+    network, known = load_model(config.model), starting_knowledge(config, before)
+    mapped = map_model(network, config, known)
+    placement = mapped.placement
     if dry_run:
         console.plan("hil program would drive", programming_plan(config, placement))
         return
+    parameters = {"model": config.model}
     with session(
-        config, "program", parameters={"model": config.model}, bench_text=ctx.bench_text
+        config, "program", parameters=parameters, bench_text=ctx.bench_text, resume=before
     ) as (run, opened):
+        keep_start(run, known)
         with console.steps("Programming", placement.cells) as progress:
-            done = program_cells(opened, run, placement, progress)
-        summary = {**done.program.summary(), "run": str(run.path)}
+            known = known or blank_knowledge(config)
+            found = program_mapped(opened, run, network, mapped, known, progress, move=False)
+        done = found.programmed
+        keep_knowledge(config, found.knowledge)
+        summary = {
+            **done.program.summary(),
+            "mappings": found.mappings,
+            "expected_weight_error": found.mapped.report.budget.relative,
+            "run": str(run.path),
+        }
         run.save_json("results.json", summary)
     console.outcome("Programming", summary, done.program.failures)

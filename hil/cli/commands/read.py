@@ -11,6 +11,7 @@ from drivers.rram.geometry import Cells
 from hil.bench import Bench
 from hil.cli.options import BenchOption, BoardOption, JsonOption, SeedOption, context
 from hil.diffusion.model import load_model
+from hil.jobs.mapping import load_knowledge
 from hil.jobs.network import place
 from protocols.errors import InputError
 
@@ -36,7 +37,7 @@ def command(
         elif everything:
             cells = Cells.all(opened.geometry)
         else:
-            cells = place(load_model(config.model), config).cells
+            cells = place(load_model(config.model), config, load_knowledge(config)).cells
         siemens = opened.macro.read(cells, samples)
     if json:
         console.json(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,9 +16,11 @@ from hil.cli.options import (
     SeedOption,
     context,
 )
+from hil.cli.resuming import ResumeOption, resumed
 from hil.diffusion.model import load_model
 from hil.jobs.network import latest_placement, refuse_other_model
 from hil.jobs.plans import run_plan
+from hil.jobs.resume import parameter
 from hil.jobs.samples import run_samples
 from hil.jobs.session import session
 from hil.report import render
@@ -32,16 +35,24 @@ def command(
     board: BoardOption = None,
     seed: SeedOption = None,
     dry_run: DryRunOption = False,
+    resume: ResumeOption = None,
     json: JsonOption = False,
 ) -> None:
     """Calibrate the loop, solve with the programmed network and bring the samples home."""
-    ctx = context(bench, board, json=json, seed=seed, model=model)
+    source_run: Path | None = None
+    if resume is None:
+        ctx, before = context(bench, board, json=json, seed=seed, model=model), None
+    else:
+        given = {"MODEL": model, "--bench": bench, "--board": board, "--seed": seed}
+        ctx, before = resumed(resume, "run", json=json, given={**given, "--dry-run": dry_run})
+        samples, mode = int(parameter(before, "samples")), Mode(parameter(before, "mode"))
+        source_run = ctx.config.runs / str(parameter(before, "program"))
     config, console = ctx.config, ctx.console
     network = load_model(config.model)
     if dry_run:
         console.plan("hil run would drive", run_plan(config, network, samples, mode))
         return
-    placement, source = latest_placement(config)
+    placement, source = latest_placement(config, source_run)
     refuse_other_model(placement, network)
     parameters = {
         "model": config.model,
@@ -49,7 +60,9 @@ def command(
         "mode": mode.value,
         "program": source.path.name,
     }
-    with session(config, "run", parameters=parameters, bench_text=ctx.bench_text) as (run, opened):
+    with session(
+        config, "run", parameters=parameters, bench_text=ctx.bench_text, resume=before
+    ) as (run, opened):
         with console.steps("Running") as progress:
             data = run_samples(opened, run, network, placement, samples, mode, progress)
         data.save(run)

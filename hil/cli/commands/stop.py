@@ -11,16 +11,13 @@ from drivers.link import Link
 from drivers.stream import open_stream
 from hil.cli.options import BenchOption, BoardOption, JsonOption, context
 from hil.config import BenchConfig
+from hil.control import door_of, stop_through
 from hil.firmware import BOARDS
+from hil.safe_states import LATCHING, MEANING
 from protocols.errors import InputError, PortError
 from protocols.messages import SafeReason
 
-MEANING = {
-    SafeReason.STOP: "it was stopped",
-    SafeReason.WATCHDOG: "its host had been silent; that came first and stands",
-    SafeReason.FAULT: "its front end had reported a fault; that came first and stands",
-    SafeReason.INTERLOCK: "its interlock was open; that came first and stands",
-}
+FIRST = "; that came first and stands"
 
 
 def command(
@@ -38,11 +35,13 @@ def command(
 ) -> None:
     """Put every output of a board to its safe value now, whoever is using it."""
     ctx = context(bench, board, json=json)
-    link = _link(ctx.config)
-    try:
-        reason = link.stop() if clear is None else _clear(link, clear)
-    finally:
-        link.close()
+    reason = stop_through(door_of(ctx.config)) if clear is None else None
+    if reason is None:
+        link = _link(ctx.config)
+        try:
+            reason = link.stop() if clear is None else _clear(link, clear)
+        finally:
+            link.close()
     if json:
         ctx.console.json(
             {
@@ -58,6 +57,7 @@ def command(
         ctx.console.facts("cleared", facts)
         return
     why = MEANING.get(reason, "see PROTOCOL.md, safe states")
+    why += FIRST if reason is not SafeReason.STOP else ""
     facts = {
         "board": ctx.config.board,
         "outputs": "safe",
@@ -71,8 +71,9 @@ def _link(config: BenchConfig) -> Link:
     """The line to a board that lives on its own."""
     if config.board == "sim" or config.board in BOARDS:
         raise InputError(
-            f"board {config.board} lives only inside of the process that opened it; end that"
-            " process (Ctrl-C), or name a line with --board serial:PORT"
+            f"board {config.board} lives only inside of the process that opened it, and no process"
+            f" has chip {config.chip.id!r} open in {config.chip.folder.absolute()}; name a line"
+            " with --board serial:PORT, or run hil stop in that process's folder"
         )
     try:
         stream = open_stream(config.board.removeprefix("serial:"), config.link.baud)
@@ -87,7 +88,7 @@ def _link(config: BenchConfig) -> Link:
 
 def _clear(link: Link, name: str) -> SafeReason:
     """Acknowledge a latched reason by its name; the reason that is left."""
-    known = {reason.name.lower(): reason for reason in MEANING}
+    known = {reason.name.lower(): reason for reason in LATCHING}
     if name not in known:
         raise InputError(f"--clear {name!r}: reasons that latch are {', '.join(known)}")
     link.open()

@@ -8,13 +8,16 @@ memory everything is SI and every resistance is a conductance.
 from __future__ import annotations
 
 import gzip
+import io
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from protocols.errors import DataError
+from protocols.errors import DataError, FileError
+from protocols.files import read_bytes
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -31,6 +34,7 @@ SWEEP_FILES = {
     "set-noreset-wl-400ns": "gate",
 }
 _SWEEP_COLUMNS = 6
+MAX_TABLE_BYTES = 64 << 20  # this project's choice
 
 
 def read_table(folder: Path, name: str, columns: int | None) -> F64:
@@ -41,10 +45,8 @@ def read_table(folder: Path, name: str, columns: int | None) -> F64:
     """
     path = _find(folder, name)
     try:
-        opener = gzip.open if path.suffix == ".gz" else open
-        with opener(path, "rt", encoding="ascii") as stream:
-            rows = [line.rstrip("\n").split("\t") for line in stream if line.strip()]
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+        rows = [line.split("\t") for line in _text(path).splitlines() if line.strip()]
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error, FileError) as error:
         raise DataError(f"{path} cannot be read: {error}.") from error
     if not rows:
         raise DataError(f"{path} is empty.")
@@ -63,6 +65,17 @@ def read_table(folder: Path, name: str, columns: int | None) -> F64:
     return table
 
 
+def _text(path: Path) -> str:
+    """What a table holds; a packed one is never unpacked beyond MAX_TABLE_BYTES."""
+    content = read_bytes(path, MAX_TABLE_BYTES)
+    if path.suffix == ".gz":
+        with gzip.open(io.BytesIO(content)) as stream:
+            content = stream.read(MAX_TABLE_BYTES + 1)
+    if len(content) > MAX_TABLE_BYTES:
+        raise FileError(f"unpacks to more than {MAX_TABLE_BYTES} bytes")
+    return content.decode("ascii")
+
+
 def _find(folder: Path, name: str) -> Path:
     if not folder.is_dir():
         raise DataError(f"No folder {folder}. Name the folder that holds the measured tables.")
@@ -73,9 +86,9 @@ def _find(folder: Path, name: str) -> Path:
     raise DataError(f"{folder} has no {name}.tsv.gz. Name the folder that holds it.")
 
 
-def _siemens(path_name: str, ohm: F64) -> F64:
+def _siemens(folder: Path, name: str, ohm: F64) -> F64:
     if (ohm <= 0.0).any():
-        raise DataError(f"{path_name} holds a resistance that is not positive.")
+        raise DataError(f"{_find(folder, name)} holds a resistance that is not positive.")
     return 1.0 / ohm
 
 
@@ -141,8 +154,8 @@ def read_sweep(folder: Path, name: str) -> Sweep:
         width_s=width,
         gate_volts=gate,
         line_volts=line,
-        before_siemens=_siemens(name, table[:, 4]),
-        after_siemens=_siemens(name, table[:, 5]),
+        before_siemens=_siemens(folder, name, table[:, 4]),
+        after_siemens=_siemens(folder, name, table[:, 5]),
     )
 
 
@@ -159,7 +172,7 @@ def read_forming(folder: Path) -> FormingData:
     """The forming table, successful cells. Raises DataError (see `read_table`)."""
     table = read_table(folder, "form", 5)
     table = table[table[:, 4] > 0]
-    return FormingData(table[:, 1], table[:, 2], _siemens("form", table[:, 3]))
+    return FormingData(table[:, 1], table[:, 2], _siemens(folder, "form", table[:, 3]))
 
 
 @dataclass(frozen=True)
@@ -175,7 +188,7 @@ def read_cycling(folder: Path) -> CyclingData:
     table = read_table(folder, "cycling", None)
     if table.shape[1] < 5 or table.shape[1] % 2 == 0:
         raise DataError(f"cycling has {table.shape[1]} columns, expected an address and pairs.")
-    siemens = _siemens("cycling", table[:, 1:])
+    siemens = _siemens(folder, "cycling", table[:, 1:])
     return CyclingData(siemens[:, 0::2], siemens[:, 1::2])
 
 
@@ -222,6 +235,6 @@ def read_relaxation(folder: Path) -> RelaxationData:
     upper = np.where(level == 31, np.inf, lower + 7.5e-6)
     return RelaxationData(
         np.stack([lower, upper], axis=1),
-        _siemens("relaxation-prebake", before),
-        _siemens("relaxation-postbake", after),
+        _siemens(folder, "relaxation-prebake", before),
+        _siemens(folder, "relaxation-postbake", after),
     )

@@ -83,6 +83,6 @@ def test_files_that_are_no_profiles_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"broken\.yaml is not valid"):
         load_profile(broken)
     broken.write_text(yaml.safe_dump({"name": "x"}), encoding="utf-8")
-    with pytest.raises(ConfigError, match="Field required"):
+    with pytest.raises(ConfigError, match="bounds: missing"):
         load_profile(broken)
     assert profile_path("rram_1t1r_180nm").parent == PROFILE_FOLDER

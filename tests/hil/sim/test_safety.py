@@ -214,12 +214,12 @@ def test_one_pulse_over_a_limit_stops_the_whole_batch(armed: Host) -> None:
 
 
 def test_limits_are_lowered_per_operation_and_never_raised(armed: Host) -> None:
-    armed(m.LimitsLowerRequest(m.Operation.RESET, 2000, 1500, 100, 3000))
+    armed(m.LimitsLowerRequest(m.Operation.RESET, 2000, 1500, 100, 3000, 8_000_000, 600_000))
     refusal = refused(armed, RESET_PULSE)
     assert refusal.arguments == {"field": 3, "entry": 0, "value": 2500, "limit": 2000}
     armed.pulse_read((0, 0, int(m.Operation.SET), 2500, 1500, 10))
     with pytest.raises(RefusedByBoardError, match="over_limit") as caught:
-        armed(m.LimitsLowerRequest(m.Operation.RESET, 2001, 1500, 100, 3000))
+        armed(m.LimitsLowerRequest(m.Operation.RESET, 2001, 1500, 100, 3000, 8_000_000, 600_000))
     assert caught.value.arguments == {"field": 1, "entry": 0, "value": 2001, "limit": 2000}
     armed.hello(8)
     armed(m.ArmRequest(1000))
@@ -227,7 +227,7 @@ def test_limits_are_lowered_per_operation_and_never_raised(armed: Host) -> None:
 
 
 def test_the_pulse_budget_counts_the_batch_itself(armed: Host) -> None:
-    armed(m.LimitsLowerRequest(m.Operation.RESET, 3000, 2000, 1000, 4))
+    armed(m.LimitsLowerRequest(m.Operation.RESET, 3000, 2000, 1000, 4, 8_000_000, 600_000))
     other = (0, 1, *RESET_PULSE[2:])
     armed.pulse_read(RESET_PULSE, other, RESET_PULSE)
     refusal = refused(armed, RESET_PULSE, other, RESET_PULSE, RESET_PULSE)

@@ -1,0 +1,130 @@
+"""Relaxation: how programmed conductances move over logarithmic time, by level.
+
+Given is, for every level, the mean change of ln G per decade of time (drift) and its spread per
+square root of a decade, which is what independent increments in logarithmic time have.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from calibration.characterise.common import (
+    PREPARING_PULSES,
+    Characterisation,
+    Cost,
+    Rig,
+    RoutineParams,
+    Stop,
+    adapt,
+    groups,
+    need,
+)
+from calibration.characterise.intervals import Interval, bootstrap, mean_interval
+from calibration.characterise.levels import LEVELS_SIEMENS, middle, name
+from calibration.characterise.log_time import (
+    BLOCKS,
+    Course,
+    follow,
+    log_times,
+    movement,
+    robust_per_decade,
+    sd_per_decade,
+)
+
+KIND = "relaxation"
+
+
+@dataclass(frozen=True)
+class RelaxationParams(RoutineParams):
+    """Levels, times, and when the cells are enough.
+
+    Attributes:
+        levels_siemens: where it is wanted.
+        first_s, last_s, per_decade: when the cells are read, since programming.
+        samples: conversions of a reading.
+        group: cells of one round, shared out over the levels; most_cells: of all. Every round
+            takes `last_s`, real on a bench.
+        relative_half_width: of the interval of the robust spread at every level; spreads below
+            `least_spread` need not be known better than to that.
+    """
+
+    levels_siemens: tuple[float, ...] = LEVELS_SIEMENS
+    first_s: float = 3.0
+    last_s: float = 3600.0
+    per_decade: int = 2
+    samples: int = 4
+    group: int = 192
+    most_cells: int = 576
+    relative_half_width: float = 0.3
+    least_spread: float = 0.003
+
+    def cost(self, available: int) -> Cost:
+        """At most; programming to a level ends earlier in most cells."""
+        cells = min(self.most_cells, available)
+        times = len(log_times(self.first_s, self.last_s, self.per_decade))
+        reads = self.samples * (times + BLOCKS) + PREPARING_PULSES
+        rounds = -(-cells // self.group)
+        return Cost(
+            cells, cells * PREPARING_PULSES, PREPARING_PULSES, cells * reads, rounds * self.last_s
+        )
+
+
+def run(rig: Rig, params: RelaxationParams) -> Characterisation:
+    """Drift and spread per decade of time, by level."""
+    need(rig.cells, 4 * len(params.levels_siemens), KIND)
+    times = log_times(params.first_s, params.last_s, params.per_decade)
+    waiting = groups(rig.cells[: params.most_cells], params.group)
+    courses: list[Course] = []
+
+    def grow() -> Stop | None:
+        cells = next(waiting, None)
+        if cells is None:
+            return Stop.CELLS
+        courses.append(follow(rig, cells, params.levels_siemens, times, params.samples))
+        rig.tell(params.most_cells, f"relaxation: {len(courses)} groups of cells")
+        return None
+
+    stop = adapt(rig, params, grow, lambda: _tight(figures(courses, params), params))
+    moved = movement(courses)
+    arrays = {
+        "level": moved.level,
+        "times_s": courses[0].times_s,
+        "siemens": np.concatenate([course.siemens for course in courses]),
+        "noise": moved.noise,
+    }
+    return Characterisation(
+        KIND,
+        figures(courses, params),
+        arrays,
+        rig.account(stop),
+        params.asked(),
+        ("Read noise is taken out of the spreads, not of the curves of single cells.",),
+    )
+
+
+def _tight(found: dict[str, Interval], params: RelaxationParams) -> bool:
+    spreads = [one for key, one in found.items() if key.startswith("robust_")]
+    return all(
+        one.half_width <= max(params.relative_half_width * one.value, params.least_spread)
+        for one in spreads
+    )
+
+
+def figures(courses: list[Course], params: RelaxationParams) -> dict[str, Interval]:
+    """Drift, standard and robust spread per decade at every level."""
+    moved = movement(courses)
+    first = np.concatenate([course.siemens[:, 0] for course in courses])
+    found = middle(first, moved.level, params.levels_siemens, params.confidence)
+    decades = float(moved.decades[-1])
+    for k, siemens in enumerate(params.levels_siemens):
+        data, at = moved.at(k), name(siemens)
+        drift = mean_interval(data[:, 0] / decades, "1/decade", params.confidence)
+        found[f"drift_{at}"] = drift
+        for label, law in (("sd", sd_per_decade), ("robust", robust_per_decade)):
+            found[f"{label}_{at}"] = bootstrap(
+                data, partial(law, decades=decades), "1/decade", params.confidence
+            )
+    return found

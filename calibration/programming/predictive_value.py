@@ -1,0 +1,199 @@
+"""How many more pulses a cell needs: value iteration over the tables, and the entries worth trying.
+
+For a window of readings, `remaining[d, i]` is the expected number of pulses of a cell that reads
+node i and whose last pulse went in direction d, when the cell's own figures are known and what
+differs from pulse to pulse is not (what a SET drew is remembered by the next SET, which makes a
+second pulse in the same direction the surer one). A pulse costs one, plus what remains where it
+lands; landing in the window costs nothing more. The choice for one cell then weighs the entries
+with that cell's own belief instead (`predictive_belief`), one step ahead of this value.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.cell_model.kernel import CYCLE, compiled
+from calibration.programming.predictive_tables import U_FIRST, U_NODES, U_STEP, Tables
+
+F64 = NDArray[np.float64]
+F32 = NDArray[np.float32]
+
+_ITERATIONS = 25
+_CLOSE = 0.02  # pulses; the iteration stops when nothing moves by more
+_MOST = 60.0  # remaining pulses of a state that nothing leads out of
+_NEAR = 3.5  # an entry is near a window if a cell this many deviations off reaches it
+STILL_LN = 0.001  # ln G; a smaller move is none
+LISTED = 32  # entries worth trying that are kept per target and node
+
+
+class Value(NamedTuple):
+    """Remaining pulses by target. `low`, `high` (T,) ln siemens; `remaining` (T, 2, I)."""
+
+    low: F64
+    high: F64
+    remaining: F64
+
+
+@compiled
+def phi(x: float) -> float:  # pragma: no cover - compiled
+    """Normal distribution function."""
+    return 0.5 * float(_erfc(-x * 0.7071067811865476))
+
+
+@compiled
+def _erfc(x: float) -> float:  # pragma: no cover - compiled
+    """Complementary error function, Abramowitz and Stegun 7.1.26; its stated error is 1.5e-7."""
+    a = abs(x)
+    t = 1.0 / (1.0 + 0.3275911 * a)
+    poly = t * (
+        0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429)))
+    )
+    tail = poly * np.exp(-a * a)
+    return float(tail if x >= 0.0 else 2.0 - tail)
+
+
+@compiled
+def u_of(ln: float, after: Any) -> float:  # pragma: no cover - compiled
+    """The normal figure at which an entry leads to a reading; straight beyond the nodes."""
+    n = after.size
+    if ln <= after[0]:
+        slope = max((after[4] - after[0]) / (4.0 * U_STEP), 1e-6)
+        return float(U_FIRST + (ln - after[0]) / slope)
+    if ln >= after[n - 1]:
+        slope = max((after[n - 1] - after[n - 5]) / (4.0 * U_STEP), 1e-6)
+        return float(-U_FIRST + (ln - after[n - 1]) / slope)
+    low, high = 0, n - 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        if after[middle] <= ln:
+            low = middle
+        else:
+            high = middle
+    span = max(after[high] - after[low], 1e-9)
+    return float(U_FIRST + U_STEP * (low + (ln - after[low]) / span))
+
+
+@compiled
+def outside(
+    after: Any,
+    add: float,
+    still: float,
+    low: float,
+    high: float,
+    remaining: F64,
+    grid: F64,
+    weight: F64,
+) -> tuple[float, float]:  # pragma: no cover - compiled
+    """Mean of what remains below the window and above it, over where the entry leads
+    (`add` is added to the table's).
+
+    Nodes within `STILL_LN` of `still` (the state before) are left out: there nothing happened.
+    """
+    first = max(int(np.searchsorted(grid, low)) - 1, 0)
+    last = min(int(np.searchsorted(grid, high)), grid.size - 1)
+    below = below_weight = above = above_weight = 0.0
+    for j in range(after.size):
+        if abs(after[j] - still) < STILL_LN:
+            continue
+        value = after[j] + add
+        if value < low:
+            at = min(max(np.searchsorted(grid, value), 0), first)
+            below += weight[j] * remaining[at]
+            below_weight += weight[j]
+        elif value > high:
+            at = max(min(np.searchsorted(grid, value), grid.size - 1), last)
+            above += weight[j] * remaining[at]
+            above_weight += weight[j]
+    below = below / below_weight if below_weight > 0.0 else remaining[first]
+    above = above / above_weight if above_weight > 0.0 else remaining[last]
+    return below, above
+
+
+@compiled
+def _edges(after: F32, low: float, high: float) -> F32:  # pragma: no cover - compiled
+    """(K, I, 2) u at the window's edges."""
+    out = np.empty((after.shape[0], after.shape[1], 2), np.float32)
+    for k in range(after.shape[0]):
+        for i in range(after.shape[1]):
+            out[k, i, 0], out[k, i, 1] = u_of(low, after[k, i]), u_of(high, after[k, i])
+    return out
+
+
+@compiled
+def _sweep(
+    old: F64,
+    edges: F32,
+    node: Any,
+    loading: F32,
+    rest: F32,
+    is_set: Any,
+    far: Any,
+    memory: F64,
+    weight: F64,
+    bounds: Any,
+    new: F64,
+) -> None:  # pragma: no cover - compiled
+    """One value iteration: (2, I) remaining pulses from the old ones."""
+    entries, count, nodes = node.shape
+    new[:] = _MOST
+    for k in range(entries):
+        own = 0 if is_set[k] else 1
+        for i in range(count):
+            lo, hi = edges[k, i, 0], edges[k, i, 1]
+            if not far[k] and (lo > _NEAR or hi < -_NEAR):
+                continue
+            below = below_weight = above = above_weight = 0.0
+            for j in range(nodes):
+                u = U_FIRST + 2.0 * U_STEP * j
+                if u < lo:
+                    below += weight[j] * old[own, min(node[k, i, j], bounds[0])]
+                    below_weight += weight[j]
+                elif u > hi:
+                    above += weight[j] * old[own, max(node[k, i, j], bounds[1])]
+                    above_weight += weight[j]
+            below = below / below_weight if below_weight > 0.0 else old[own, bounds[0]]
+            above = above / above_weight if above_weight > 0.0 else old[own, bounds[1]]
+            cycle = loading[k, i, CYCLE] ** 2
+            for d in range(2):
+                known = memory[own] ** 2 * cycle if d == own else 0.0
+                sd = np.sqrt(rest[k, i] + cycle - known)
+                p_below, p_above = phi(lo / sd), phi(-hi / sd)
+                cost = 1.0 + p_below * below + p_above * above
+                new[d, i] = min(new[d, i], cost)
+
+
+def remaining_pulses(tables: Tables, memory: F64, low: F64, high: F64) -> Value:
+    """Value iteration for windows `low` to `high` (T,) ln siemens; `memory` of SET and RESET."""
+    node = np.searchsorted(tables.grid, tables.after[:, :, ::2]).astype(np.int16)
+    node = np.minimum(node, tables.grid.size - 1)
+    weight = np.exp(-0.5 * U_NODES[::2] ** 2)
+    out = np.empty((low.size, 2, tables.grid.size))
+    for t in range(low.size):
+        edges = _edges(tables.after, low[t], high[t])
+        first = max(int(np.searchsorted(tables.grid, low[t])) - 1, 0)
+        last = min(int(np.searchsorted(tables.grid, high[t])), tables.grid.size - 1)
+        old = np.full((2, tables.grid.size), 5.0)
+        new = np.empty_like(old)
+        for _ in range(_ITERATIONS):
+            _sweep(
+                old,
+                edges,
+                node,
+                tables.loading,
+                tables.rest,
+                tables.is_set,
+                tables.far,
+                memory,
+                weight,
+                np.array([first, last]),
+                new,
+            )
+            moved = float(np.abs(new - old).max())
+            old, new = new, old
+            if moved < _CLOSE:
+                break
+        out[t] = old
+    return Value(low, high, out)
