@@ -28,7 +28,8 @@ A tour, on the simulated board that is the default:
   hil form                     form the cells that the model needs
   hil map                      where the model would go, and the weight error to expect
   hil program                  map the model to conductances, program and verify them
-  hil verify --after 1h        read them again, an hour later
+  hil verify --after 1h        read them again, an hour later; --retrim corrects what moved
+  hil repair                   measure the network on the chip and fit the rest of its error away
   hil run --samples 500        calibrate the loop, solve, bring the samples home
   hil report                   the latest report again, from its record
   hil characterise             how this chip's cells behave, measured on spare cells
@@ -43,7 +44,7 @@ On a bench, with --board serial:PORT:
   hil stop                     every output to its safe value, now
 
 Every command takes --bench FILE and --board BOARD, and prints JSON with --json. What form, program
-and run would drive is said by --dry-run.
+and run would drive is said by --dry-run; what was cut off goes on with --resume RUN.
 """
 COMMANDS = (
     *("demo", "info", "form", "read", "map", "program", "verify", "repair", "train"),

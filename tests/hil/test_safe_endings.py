@@ -103,9 +103,16 @@ def bench_file(folder: Path, board: str) -> list[str]:
 def start(served: Served, folder: Path, **more) -> subprocess.Popen:
     """`hil form`, up to where the first pulses were driven and their answer is awaited."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    host = subprocess.Popen(
-        [*HIL, "form", *bench_file(folder, served.name)], cwd=folder, env=environment, **more
-    )
+    then = more.pop("preexec_fn", None)
+
+    def prepare() -> None:
+        for number in (signal.SIGINT, signal.SIGHUP):  # also where the tests run in the background
+            signal.signal(number, signal.SIG_DFL)
+        if then is not None:
+            then()
+
+    command = [*HIL, "form", *bench_file(folder, served.name)]
+    host = subprocess.Popen(command, cwd=folder, env=environment, preexec_fn=prepare, **more)
     assert served.reached.wait(120)
     assert served.board.machine.safety.armed_ns(served.board.chip.now_ns) > 0
     return host
