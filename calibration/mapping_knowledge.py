@@ -25,7 +25,7 @@ from calibration.forming import FormResult
 from calibration.programming import CellStatus, ProgramResult
 from drivers.rram.geometry import Cells, Geometry
 from protocols.errors import FileError, MappingError
-from protocols.files import parse_json, read_text
+from protocols.files import parse_json, read_text, replace_whole
 from protocols.hardware import explain
 
 MAX_FILE_BYTES = 32 << 20
@@ -328,11 +328,9 @@ class ChipKnowledge:
         Raises:
             MappingError: the file cannot be written.
         """
-        part = path.with_name(path.name + ".part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(json.dumps(self.to_dict(), indent=1), encoding="utf-8")
-            part.replace(path)
+            replace_whole(path, json.dumps(self.to_dict(), indent=1).encode())
         except OSError as error:
             raise MappingError(f"{path}: the chip's map cannot be written ({error}).") from error
 

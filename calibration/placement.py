@@ -30,7 +30,7 @@ from calibration.arrays import BoolArray, FloatArray, IntArray
 from drivers.integrator import LayerBlock
 from drivers.rram.geometry import Cells, Geometry
 from protocols.errors import FileError, InputError, MappingError
-from protocols.files import parse_json, read_text
+from protocols.files import parse_json, read_text, replace_whole
 from protocols.hardware import explain
 
 Scheme = Literal["differential", "single_ended"]
@@ -210,7 +210,7 @@ class Placement:
             MappingError: the file cannot be written.
         """
         try:
-            path.write_text(json.dumps(self.to_dict(), indent=1), encoding="utf-8")
+            replace_whole(path, json.dumps(self.to_dict(), indent=1).encode())
         except OSError as error:
             raise MappingError(f"{path}: the placement cannot be written ({error}).") from error
 

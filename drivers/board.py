@@ -22,6 +22,14 @@ from protocols.errors import MessageError
 from protocols.messages import Noise, Operation, RunState, SafeReason
 
 R = TypeVar("R", bound=Message)
+E = TypeVar("E")
+SumsT = TypeVar(
+    "SumsT",
+    messages.ReadResponse,
+    messages.LoopbackResponse,
+    messages.ReadReferenceResponse,
+    messages.LineCheckResponse,
+)
 Codes = NDArray[np.int64]
 OnFrame = Callable[[int, int, messages.PulseReadResponse], None]
 
@@ -173,15 +181,12 @@ class Board:
         `on_frame(start, sequence, response)` hears of every acknowledged frame, whose first entry
         is number `start`, also when a later one fails.
         """
-        size = self.capacity(messages.PulseReadRequest)
-        requests = [
-            messages.PulseReadRequest(read_code, tuple(entries[at : at + size]))
-            for at in range(0, len(entries), size)
-        ]
+        parts = self._placed(messages.PulseReadRequest, 0, entries)
+        requests = [messages.PulseReadRequest(read_code, part) for _, part in parts]
 
         def hear(index: int, sequence: int, response: Message) -> None:
             if on_frame is not None:
-                on_frame(index * size, sequence, _typed(response, messages.PulseReadResponse))
+                on_frame(parts[index][0], sequence, _typed(response, messages.PulseReadResponse))
 
         got = self._ask_many(requests, messages.PulseReadResponse, hear)
         codes = [entry.reading for frame in got for entry in frame.entries]
@@ -191,18 +196,15 @@ class Board:
         self, read_code: int, rows: Sequence[int], columns: Sequence[int], samples: int = 1
     ) -> Readings:
         """Read cells; the sums of `samples` conversions per cell."""
-        size = self.capacity(messages.ReadRequest)
         entries = [
             messages.ReadRequestEntry(row, column)
             for row, column in zip(rows, columns, strict=True)
         ]
         requests = [
-            messages.ReadRequest(read_code, samples, tuple(entries[at : at + size]))
-            for at in range(0, len(entries), size)
+            messages.ReadRequest(read_code, samples, part)
+            for part in self._cut(messages.ReadRequest, entries)
         ]
-        got = self._ask_many(requests, messages.ReadResponse)
-        sums = [entry.sum for frame in got for entry in frame.entries]
-        return self._readings(sums, len(entries), [frame.time_us for frame in got])
+        return self._sums(messages.ReadResponse, requests, len(entries))
 
     # --- the board's own references ----------------------------------------------------------
 
@@ -217,45 +219,36 @@ class Board:
 
         For `LoopSource.REFERENCE` the codes are taps of the ladder, 0 to 16.
         """
-        size = self.capacity(messages.LoopbackRequest)
         entries = [messages.LoopbackRequestEntry(code) for code in codes]
         requests = [
-            messages.LoopbackRequest(source, destination, samples, tuple(entries[at : at + size]))
-            for at in range(0, len(entries), size)
+            messages.LoopbackRequest(source, destination, samples, part)
+            for part in self._cut(messages.LoopbackRequest, entries)
         ]
-        got = self._ask_many(requests, messages.LoopbackResponse)
-        sums = [entry.sum for frame in got for entry in frame.entries]
-        return self._readings(sums, len(entries), [frame.time_us for frame in got])
+        return self._sums(messages.LoopbackResponse, requests, len(entries))
 
     def read_reference(
         self, read_code: int, columns: Sequence[int], resistors: Sequence[int], samples: int = 1
     ) -> Readings:
         """Read reference resistors (0 is none) in the read paths of columns; sums as `read`."""
-        size = self.capacity(messages.ReadReferenceRequest)
         entries = [
             messages.ReadReferenceRequestEntry(column, resistor)
             for column, resistor in zip(columns, resistors, strict=True)
         ]
         requests = [
-            messages.ReadReferenceRequest(read_code, samples, tuple(entries[at : at + size]))
-            for at in range(0, len(entries), size)
+            messages.ReadReferenceRequest(read_code, samples, part)
+            for part in self._cut(messages.ReadReferenceRequest, entries)
         ]
-        got = self._ask_many(requests, messages.ReadReferenceResponse)
-        sums = [entry.sum for frame in got for entry in frame.entries]
-        return self._readings(sums, len(entries), [frame.time_us for frame in got])
+        return self._sums(messages.ReadReferenceResponse, requests, len(entries))
 
     def line_check(
         self, read_code: int, entries: Sequence[messages.LineCheckRequestEntry], samples: int = 1
     ) -> Readings:
         """Drive lines of the array at the read level, one after the other; sums as `read`."""
-        size = self.capacity(messages.LineCheckRequest)
         requests = [
-            messages.LineCheckRequest(read_code, samples, tuple(entries[at : at + size]))
-            for at in range(0, len(entries), size)
+            messages.LineCheckRequest(read_code, samples, part)
+            for part in self._cut(messages.LineCheckRequest, entries)
         ]
-        got = self._ask_many(requests, messages.LineCheckResponse)
-        sums = [entry.sum for frame in got for entry in frame.entries]
-        return self._readings(sums, len(entries), [frame.time_us for frame in got])
+        return self._sums(messages.LineCheckResponse, requests, len(entries))
 
     # --- loop --------------------------------------------------------------------------------
 
@@ -265,13 +258,8 @@ class Board:
 
     def wave_load(self, first: int, entries: Sequence[messages.WaveLoadRequestEntry]) -> None:
         """Store consecutive ticks from `first` on."""
-        size = self.capacity(messages.WaveLoadRequest)
-        self.link.call_many(
-            [
-                messages.WaveLoadRequest(first + at, tuple(entries[at : at + size]))
-                for at in range(0, len(entries), size)
-            ]
-        )
+        parts = self._placed(messages.WaveLoadRequest, first, entries)
+        self.link.call_many([messages.WaveLoadRequest(at, part) for at, part in parts])
 
     def wave_class(self, offset_codes: Sequence[int]) -> None:
         """Offsets of one class, added to the embedding codes of every tick."""
@@ -287,14 +275,9 @@ class Board:
 
     def initial(self, first: int, x_codes: Codes) -> None:
         """Store initial conditions, shape (n, 2), from position `first` on."""
-        size = self.capacity(messages.InitialRequest)
         entries = [messages.InitialRequestEntry((a, b)) for a, b in x_codes.tolist()]
-        self.link.call_many(
-            [
-                messages.InitialRequest(first + at, tuple(entries[at : at + size]))
-                for at in range(0, len(entries), size)
-            ]
-        )
+        parts = self._placed(messages.InitialRequest, first, entries)
+        self.link.call_many([messages.InitialRequest(at, part) for at, part in parts])
 
     def probe(self, tick: int, x_codes: tuple[int, int], samples: int = 1) -> Codes:
         """Every layer's outputs at held x: sums of `samples` conversions, layer by layer."""
@@ -374,6 +357,22 @@ class Board:
         on_response: Callable[[int, int, Message], None] | None = None,
     ) -> list[R]:
         return [_typed(got, kind) for got in self.link.call_many(requests, on_response)]
+
+    def _placed(
+        self, request: type[Message], first: int, entries: Sequence[E]
+    ) -> list[tuple[int, tuple[E, ...]]]:
+        """Entries in pieces that fit into one frame of a message, each with its position."""
+        size = self.capacity(request)
+        return [(first + at, tuple(entries[at : at + size])) for at in range(0, len(entries), size)]
+
+    def _cut(self, request: type[Message], entries: Sequence[E]) -> list[tuple[E, ...]]:
+        return [part for _, part in self._placed(request, 0, entries)]
+
+    def _sums(self, kind: type[SumsT], requests: Sequence[Message], expected: int) -> Readings:
+        """What responses with the sums of conversions say, in order."""
+        got = self._ask_many(requests, kind)
+        sums = [entry.sum for frame in got for entry in frame.entries]
+        return self._readings(sums, expected, [frame.time_us for frame in got])
 
     def _readings(self, codes: list[int], expected: int, times_us: list[int]) -> Readings:
         self._expect(len(codes), expected)

@@ -15,10 +15,8 @@ never used twice.
 from __future__ import annotations
 
 import io
-import os
 import platform
 import re
-import uuid
 import zipfile
 from collections.abc import Mapping
 from datetime import datetime
@@ -33,7 +31,7 @@ from numpy.typing import NDArray
 from hil.journal import Journal
 from hil.jsonable import plain, to_json
 from protocols.errors import FileError, RecordError
-from protocols.files import parse_json, read_text
+from protocols.files import parse_json, read_text, replace_whole
 from protocols.npz import read_npz
 
 RUNNING, DONE, FAILED, INTERRUPTED = "running", "done", "failed", "interrupted"
@@ -322,37 +320,15 @@ def write_whole(path: Path, content: bytes) -> Path:
     Raises:
         RecordError: the folder cannot be written or the disk is full; the old file is untouched.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("xb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-        _sync_folder(path.parent)
+        replace_whole(path, content)
     except OSError as error:
-        _remove_quietly(temporary)
         raise RecordError(
             f"{path}: cannot be written ({error.strerror or error}); nothing was changed. Check "
             "that the folder may be written and that the disk has space."
         ) from error
     return path
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _remove_quietly(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:
-        return  # the error that led here is the one to report
 
 
 def _new_folder(root: Path, stem: str) -> Path:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import io
-from pathlib import Path
-
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from hil.record import write_whole
 from hil.report.style import SEQUENTIAL, bare, look, new_figure
 from hil.wear_cells import Wear
 
@@ -43,11 +39,3 @@ def wear_figure(wear: Wear, chip: str, *, simulated: bool) -> Figure:
             bar = figure.colorbar(picture, ax=ax, orientation="horizontal", shrink=0.85)
             bar.set_label(label)
     return figure
-
-
-def save_figure(figure: Figure, path: Path) -> Path:
-    """Writes a figure as PNG, whole or not at all (RecordError)."""
-    buffer = io.BytesIO()
-    with look():
-        figure.savefig(buffer, format="png")
-    return write_whole(path, buffer.getvalue())

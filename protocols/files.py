@@ -1,16 +1,18 @@
-"""Files that a stranger may have written: read with a bound, parsed without surprises.
+"""Files: written whole or not at all, read with a bound, parsed without surprises.
 
-Every reader of a file takes its bytes from here, says how large the file may be, and turns
-`FileError` into the error of its own kind. What the parsers give back is plain data: no object is
-ever made because a file asks for it, no text unfolds into more than it says (YAML's anchors and
-aliases, tags), nothing is nested so deeply that walking through it fails, and no whole number is
-larger than 64 bits. Bounds are this project's choice.
+A file may have been written by a stranger. Every reader takes its bytes from here, says how large
+the file may be, and turns `FileError` into the error of its own kind. What the parsers give back is
+plain data: no object is ever made because a file asks for it, no text unfolds into more than it
+says (YAML's anchors and aliases, tags), nothing is nested so deeply that walking through it fails,
+and no whole number is larger than 64 bits. Bounds are this project's choice.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import stat
+import uuid
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,41 @@ MAX_YAML_BYTES = 1 << 17
 MAX_DIGITS = 100
 _BASE: Any = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 _INTEGERS = (-(1 << 63), (1 << 64) - 1)
+
+
+def replace_whole(path: Path, content: bytes) -> None:
+    """Writes a file so that it is either all there or not there, also after a power cut.
+
+    Raises:
+        OSError: the folder is not there or cannot be written, or the disk is full; an old file is
+            untouched.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        with temporary.open("xb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError:
+        _remove_quietly(temporary)
+        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _remove_quietly(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return  # the error that led here is the one to report
 
 
 def read_bytes(path: Path, most_bytes: int) -> bytes:

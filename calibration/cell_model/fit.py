@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 from scipy.special import ndtri
-from scipy.stats import qmc
 
 from calibration.arrays import BoolArray, FloatArray
 from calibration.cell_model.data import READ_ONLY, ResponseData
@@ -106,6 +105,8 @@ def _thinned(rows: ResponseData, most: int) -> ResponseData:
 
 def _figures() -> F64:
     """(samples, LATENTS + 2) latent figures whose mean outcome is expected."""
+    from scipy.stats import qmc  # takes half a second to load, and most commands fit nothing
+
     points = qmc.Sobol(LATENTS + 2, scramble=True, seed=3).random(16)[:_SAMPLES]
     z = ndtri(points)
     z -= z.mean(axis=0)

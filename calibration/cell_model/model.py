@@ -11,7 +11,13 @@ from typing import Any
 from calibration.cell_model.data import ResponseData
 from calibration.cell_model.laws import Bounds, DriveLaw, NoiseLaw, RelaxLaw, ResetLaw, SetLaw
 from protocols.errors import CalibrationError, FileError
-from protocols.files import MAX_YAML_BYTES, parse_json, parse_yaml, read_text
+from protocols.files import (
+    MAX_YAML_BYTES,
+    parse_json,
+    parse_yaml,
+    read_text,
+    replace_whole,
+)
 
 FORMAT = "cell-model-1"
 _LARGEST_BYTES: Mapping[Callable[[str], Any], int] = {
@@ -84,7 +90,7 @@ class CellModel:
     def save(self, path: Path) -> None:
         """Write it as JSON. Raises CalibrationError when the file cannot be written."""
         try:
-            Path(path).write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
+            replace_whole(Path(path), (json.dumps(self.to_dict(), indent=1) + "\n").encode())
         except OSError as error:
             raise CalibrationError(f"{path}: the cell model cannot be written: {error}") from error
 

@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
-from scipy.stats import qmc
 
 from calibration.cell_model import CellModel
 from calibration.cell_model.kernel import (
@@ -85,6 +84,8 @@ def state_grid() -> F64:
 @lru_cache(maxsize=1)
 def _samples() -> _Samples:
     width = LATENTS + 4
+    from scipy.stats import qmc  # takes half a second to load, and most commands do not program
+
     points = qmc.Sobol(width, scramble=True, seed=7).random(SAMPLES)
     z = np.ascontiguousarray(ndtri(points))
     z -= z.mean(axis=0)

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -23,7 +21,7 @@ from hil.diffusion.keyed import FloatArray
 from hil.diffusion.score_model import DIMENSIONS, InitialLaw, NoiseLaw, ScoreModel, TrainingRecord
 from hil.diffusion.weight_files import packed, read_members
 from protocols.errors import FileError, ModelError
-from protocols.files import parse_json
+from protocols.files import parse_json, replace_whole
 
 __all__ = [
     "MODEL_FOLDER",
@@ -89,22 +87,10 @@ def save_model(model: ScoreModel, path: str | Path) -> Path:
     arrays |= {"frequencies": model.frequencies, "class_offsets": model.class_offsets}
     _build({k: v for k, v in arrays.items() if k != "meta"}, _meta(model), target)
     try:
-        _replace(target, packed(arrays, target.suffix))
+        replace_whole(target, packed(arrays, target.suffix))
     except OSError as error:
         raise ModelError(f"{target}: the model file cannot be written: {error}.") from error
     return target
-
-
-def _replace(target: Path, content: bytes) -> None:
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(name).chmod(0o644)
-        Path(name).replace(target)
-    except OSError:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _resolve(source: str | Path) -> Path:

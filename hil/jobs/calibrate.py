@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from calibration.front_end import FrontEndCalibration, FrontEndParams, calibrate_front_end
@@ -25,8 +23,6 @@ from hil.config import BenchConfig
 from hil.curve_store import AGE_LIMIT_DAYS, Clock, CurveStore, Kept, now, origin_of
 from hil.jobs.session import session
 from hil.record import RunFolder
-from hil.report.figures.front_end import front_end, lines
-from hil.report.style import look
 
 LINE_KIND = "line_resistance"
 """Under which the chip's store keeps the lines."""
@@ -84,6 +80,10 @@ def calibrate(
             the lines cannot be told from the chip's cells; the curves are kept then.
         PortError, LinkTimeout, HandshakeError, ChipBusyError, ConfigError: as `Bench.open`.
     """
+    # matplotlib is loaded only when something is drawn
+    from hil.report.figures.front_end import front_end, lines
+    from hil.report.style import save_figure
+
     wanted = options or CalibrateOptions()
     parameters = {**asdict(wanted), "nominal_curves": True}
     with session(
@@ -91,12 +91,14 @@ def calibrate(
     ) as (run, bench):
         found = calibrate_front_end(bench.macro, bench.description, wanted.params, progress)
         run.save_json("front_end.json", found.to_dict())
-        drawn = [_draw(run, "front_end", front_end(found, simulated=bench.is_simulated))]
+        picture = front_end(found, simulated=bench.is_simulated)
+        drawn = [save_figure(picture, run.file("figures/front_end.png"))]
         kept = _keep(bench, found, wanted, clock)
         run.save_json("results.json", summary(found, None, kept))
         along = _lines(bench, found.curves.applied_to(bench.description), wanted)
         if along is not None:
-            drawn.append(_draw(run, LINE_KIND, lines(along, simulated=bench.is_simulated)))
+            picture = lines(along, simulated=bench.is_simulated)
+            drawn.append(save_figure(picture, run.file(f"figures/{LINE_KIND}.png")))
             _keep_lines(bench, run, along, drawn[-1])
         run.save_json("results.json", summary(found, along, kept))
         return Calibrated(found, along, kept, run.path, tuple(drawn))
@@ -176,16 +178,3 @@ def _keep_lines(bench: Bench, run: RunFolder, along: LineResult, figure: Path) -
         board=f"{bench.board.identity.serial:x}",
         simulated=bench.is_simulated,
     )
-
-
-def _draw(run: RunFolder, name: str, figure: Figure) -> Path:
-    buffer = io.BytesIO()
-    with look():
-        figure.savefig(buffer, format="png")
-    return _write(run.file(f"figures/{name}.png"), buffer.getvalue())
-
-
-def _write(path: Path, content: bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    return path

@@ -215,7 +215,8 @@ def _has_enough(bench: Bench, cells: Cells) -> bool:
 
 def keep(bench: Bench, run: RunFolder, found: Characterisation) -> Done:
     """Writes a result with its figure to the chip's store, and its figures to the run."""
-    from hil.report.characterise import draw, png  # matplotlib is loaded only when it draws
+    from hil.report.characterise import draw  # matplotlib is loaded only when it draws
+    from hil.report.style import png
 
     simulated = bench.is_simulated
     result = plain(found.to_dict())

@@ -18,12 +18,10 @@ from calibration.verify import VerifyResult
 from drivers.rram.geometry import Geometry
 from hil.bench import Bench
 from hil.config import BenchConfig
-from hil.drift_figure import drift_figure
 from hil.jobs.network import PLACEMENT_FILE, Programmed, verify_cells
 from hil.jobs.programming import programming_params
 from hil.journal import Journal
 from hil.record import RunFolder
-from hil.wear_figure import save_figure
 from protocols.errors import RecordError
 
 DRIFT_FILE, RETRIM_FILE, VERIFY_FILE = "drift.json", "retrim.json", "verify.json"
@@ -101,6 +99,9 @@ def drift_of(
         params=config.retrim,
     )
     run.save_json(DRIFT_FILE, {**drift.to_dict(), "program": source.path.name})
+    from hil.drift_figure import drift_figure  # matplotlib is loaded only when something is drawn
+    from hil.report.style import save_figure
+
     figure = drift_figure(drift, simulated=bench.is_simulated)
     save_figure(figure, run.file("figures/drift.png"))
     return drift

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from hil.report import tables
 from hil.report.data import ReportData
 from hil.report.facts import UNKNOWN_FACTS
 from hil.report.sections import Absent, FigureBlock, Section, sections
-from hil.report.style import look
+from hil.report.style import png
 from hil.report.tables import Table
 
 FIGURES_FOLDER = "figures"
@@ -71,14 +70,11 @@ def _show(section: Section, data: ReportData, folder: Path) -> dict[str, Any]:
 
 
 def _draw(block: FigureBlock, data: ReportData, folder: Path) -> dict[str, Any]:
-    figure, buffer = block.draw(data), io.BytesIO()
-    with look():
-        figure.savefig(buffer, format="png", metadata={"Title": block.title, "Software": None})
-    png = buffer.getvalue()
-    write_whole(folder / FIGURES_FOLDER / f"{block.name}.png", png)
+    content = png(block.draw(data), {"Title": block.title, "Software": None})
+    write_whole(folder / FIGURES_FOLDER / f"{block.name}.png", content)
     return {
         "kind": "figure",
         "title": block.title,
         "caption": block.caption,
-        "source": "data:image/png;base64," + base64.b64encode(png).decode(),
+        "source": "data:image/png;base64," + base64.b64encode(content).decode(),
     }

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import io
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from hil.record import write_whole
 
 # M. Okabe and K. Ito, "Color Universal Design" (2008): distinct with any kind of colour vision.
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#AA4499"
@@ -61,6 +65,19 @@ def look() -> Iterator[None]:
     """The project's style, for the drawing and for the saving of a figure."""
     with mpl.rc_context(_STYLE):
         yield
+
+
+def png(figure: Figure, metadata: Mapping[str, str | None] | None = None) -> bytes:
+    """A figure as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    with look():
+        figure.savefig(buffer, format="png", metadata=metadata)
+    return buffer.getvalue()
+
+
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Writes a figure as PNG, whole or not at all (RecordError)."""
+    return write_whole(path, png(figure))
 
 
 def new_figure(title: str, height_inch: float, *, simulated: bool) -> Figure:

@@ -24,7 +24,6 @@ from hil.diffusion.model import load_model
 from hil.jobs.network import latest_placement, place
 from hil.jobs.wear import ChipWear, chip_wear
 from hil.report.text import si
-from hil.wear_figure import save_figure, wear_figure
 from protocols.errors import ChipError, RecordError
 
 Of = Literal["pulses", "energy", "volts"]
@@ -93,6 +92,9 @@ def command(
 def _show_wear(ctx: Context, of: Of, figure: Path | None, *, as_json: bool) -> None:
     found = chip_wear(ctx.config)
     if figure is not None:
+        from hil.report.style import save_figure  # matplotlib is loaded only when it draws
+        from hil.wear_figure import wear_figure
+
         picture = wear_figure(found.wear, found.chip, simulated=found.simulated)
         save_figure(picture, figure)
     budget = ctx.config.wear.model_dump()

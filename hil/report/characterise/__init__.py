@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,7 +15,7 @@ from hil.report.characterise.view import View
 from hil.report.style import look
 from protocols.errors import RecordError
 
-__all__ = ["FIGURES", "View", "draw", "png"]
+__all__ = ["FIGURES", "View", "draw"]
 
 FIGURES: Mapping[str, Callable[[View], Figure]] = {
     "forming_yield": forming_yield,
@@ -49,11 +48,3 @@ def draw(
             return FIGURES[kind](View(result, arrays, simulated))
     except KeyError as error:
         raise RecordError(f"The result of {kind} lacks {error}; measure it again.") from error
-
-
-def png(figure: Figure) -> bytes:
-    """A figure as the bytes of a PNG file."""
-    buffer = io.BytesIO()
-    with look():
-        figure.savefig(buffer, format="png")
-    return buffer.getvalue()
