@@ -74,9 +74,20 @@ test: lint
 	@sh firmware/install_tools.sh .venv/.firmware-tools
 	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal
 
+# Libraries that only the benchmarks compare with: beside the environment, so that nothing in it
+# changes. Without them the benchmark says so and misses its bar.
+PEERS := .venv/peers/.complete
+$(PEERS): requirements-bench.lock $(STAMP)
+	@rm -rf .venv/peers
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --target .venv/peers \
+	  -r requirements-bench.lock && touch $@ \
+	  || echo "The libraries of requirements-bench.lock were not installed." >&2
+
 # The cell model is held against measurements that are not part of this project; they are where
-# HIL_MEASURED_DATA says. Every benchmark is run, also after one that missed a bar.
-bench: setup
+# HIL_MEASURED_DATA says; the circuit simulator is installed where we may. Every benchmark is run,
+# also after one that missed a bar.
+bench: setup $(PEERS)
+	@sh benchmarks/install_tools.sh
 	@failed=; for script in benchmarks/[a-z]*.py; do \
 	  echo "== $$script"; \
 	  if [ $$script = benchmarks/cell_model.py ] && [ -z "$$HIL_MEASURED_DATA" ]; then \

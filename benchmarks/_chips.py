@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,10 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.forming import FormParams, form
+from calibration.front_end import calibrate_front_end
+from calibration.front_end.line_resistance import far_and_near, set_alike
+from calibration.front_end.line_resistance import run as line_resistance
 from drivers.board import Board
 from drivers.link import Link
 from drivers.rram.geometry import Cells, Geometry
 from drivers.rram.limits import Limits
+from drivers.rram.lines import Lines
 from drivers.rram.macro import Macro
 from drivers.stream import MemoryStream
 from drivers.transfer import Curves
@@ -32,6 +36,9 @@ from protocols.hardware import BoardDescription, load_board
 
 PAYLOAD_BYTES = 960
 """Frames of the simulated boards here: longer ones than the default save host time only."""
+
+LINE_SHARE, LINE_PULSES = 0.25, 1
+"""Cells, and SETs of each, from which the lines of a chip are estimated."""
 
 FORMING = FormParams(start_volts=2.4, step_volts=0.1)
 """A coarser ramp than the default: forming is not what is measured here."""
@@ -54,9 +61,20 @@ class ChipOnBoard:
         return np.asarray(self.board.true_conductances()[cells.rows, cells.columns])
 
 
+@dataclass(frozen=True)
+class Calibration:
+    """What was measured of a board and of the lines of its chip; None where nobody has looked."""
+
+    curves: Curves | None = None
+    lines: Lines | None = None
+
+
 @contextmanager
 def chip_on_board(
-    settings: SimSettings, description: BoardDescription, path: Path | None = None
+    settings: SimSettings,
+    description: BoardDescription,
+    path: Path | None = None,
+    known: Calibration = Calibration(),
 ) -> Iterator[ChipOnBoard]:
     """A board with the chip of `path` (a virgin one in memory without), its link open."""
     board = make_board(settings, description, path)
@@ -64,7 +82,8 @@ def chip_on_board(
     link.open()
     geometry = Geometry(description.rows, description.columns)
     limits = Limits.of(description.limits)
-    macro = Macro(Board(link), geometry, Curves.nominal(description), limits)
+    macro = Macro(Board(link), geometry, known.curves or Curves.nominal(description), limits)
+    macro.lines = known.lines
     try:
         yield ChipOnBoard(board, link, macro)
     finally:
@@ -73,11 +92,12 @@ def chip_on_board(
 
 @dataclass(frozen=True)
 class FormedChip:
-    """A formed chip on file: its settings, its formed cells, and where it is kept."""
+    """A formed chip on file: its settings, its formed cells, where it is kept, what is known."""
 
     settings: SimSettings
     cells: Cells
     path: Path
+    known: Calibration = Calibration()
 
 
 class ChipShop:
@@ -111,13 +131,28 @@ class ChipShop:
             chip.board.set_conductances(targets)
         return FormedChip(settings, cells, path)
 
+    def calibrated(self, chip: FormedChip) -> FormedChip:
+        """The chip with its board and its lines measured, on a copy of it (`hil calibrate`).
+
+        The lines are estimated from `LINE_SHARE` of the cells, half of them near the corner of the
+        array and half far from it, after `LINE_PULSES` equal SETs each. None of it is counted.
+        """
+        with self.copy(chip) as copy:
+            found = calibrate_front_end(copy.macro, self.description)
+            curves = found.curves.applied_to(self.description)
+            macro = Macro(copy.macro.board, copy.macro.geometry, curves, copy.macro.limits)
+            some = far_and_near(chip.cells, LINE_SHARE)
+            set_alike(macro, some, LINE_PULSES)
+            ohm = line_resistance(macro, some).common_ohm
+        return replace(chip, known=Calibration(curves, Lines(max(ohm, 0.0), max(ohm, 0.0))))
+
     @contextmanager
     def copy(self, chip: FormedChip) -> Iterator[ChipOnBoard]:
         """A copy of a formed chip on its own board."""
         path = self._new_path()
         shutil.copyfile(chip.path, path)
         try:
-            with chip_on_board(chip.settings, self.description, path) as opened:
+            with chip_on_board(chip.settings, self.description, path, chip.known) as opened:
                 yield opened
         finally:
             path.unlink()

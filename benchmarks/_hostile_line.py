@@ -1,6 +1,6 @@
 """Acts over a line that damages bytes: is each executed once, is every reading the board's own?
 
-Requests are `pulse_read` frames with 1 to 18 pulses on random cells, a tenth of them mixed with
+Requests are `pulse_read` frames with 1 to 16 pulses on random cells, a tenth of them mixed with
 reads, sent in batches of random length. The pulses are too weak to move a cell; what counts is that
 the board drives each once. The witness stands inside of the board, behind the line: it keeps
 what the board answered to each sequence number and counts what it executed.
@@ -28,7 +28,7 @@ from protocols.hardware import load_board
 
 RATE_PER_BYTE = 1e-3
 ATTEMPTS = 100
-MOST_ENTRIES = 18
+MOST_ENTRIES = 16
 LONGEST_BATCH = 96
 READ_SHARE = 0.1
 READ_CODE = 163

@@ -203,6 +203,8 @@ class _Stage:
         for run in RunFolder.all(here / "runs"):
             if run.kind != self.kind or (self.before / "runs" / run.path.name).exists():
                 continue
+            if not run.file("journal.sqlite").is_file():
+                continue  # killed before it had one, so nothing was meant
             with Journal.open_read(run.file("journal.sqlite")) as journal:
                 acknowledged = journal.records()
                 intents = [intent.records for intent in journal.intents()]

@@ -21,6 +21,7 @@ from hil.sim.calibration_path import CalibrationPath
 from hil.sim.converters import Dac
 from hil.sim.front_end import FrontEnd
 from hil.sim.line_path import LinePath
+from hil.sim.product_path import ProductPath
 from protocols.hardware import BoardDescription, OperationLimits
 from protocols.messages import LoopSource, Operation
 
@@ -82,7 +83,7 @@ class Witness:
         """Every front end of this process is heard within this block."""
         pulse, read = FrontEnd.pulse_read, FrontEnd.read
         loop, reference = CalibrationPath.loopback, CalibrationPath.read_reference
-        lines = LinePath.check
+        lines, products = LinePath.check, ProductPath.multiply
 
         def pulse_read(end: FrontEnd, *args: Any) -> Any:
             self.hear_pulses(end, *args)
@@ -104,12 +105,17 @@ class Witness:
             self.hear_read(path._converters, read_code)
             return lines(path, entries, read_code, samples)
 
+        def multiply(path: Any, corner: Any, columns: int, codes: Any, *rest: int) -> Any:
+            self.hear_product(path._converters, corner[0], codes)
+            return products(path, corner, columns, codes, *rest)
+
         with (
             patch.object(FrontEnd, "pulse_read", pulse_read),
             patch.object(FrontEnd, "read", read_cells),
             patch.object(CalibrationPath, "loopback", loopback),
             patch.object(CalibrationPath, "read_reference", read_reference),
             patch.object(LinePath, "check", line_check),
+            patch.object(ProductPath, "multiply", multiply),
         ):
             yield self
 
@@ -143,6 +149,15 @@ class Witness:
         volts = self._volts(converters, Dac.BIT_LINE, read_code)
         if volts > self.description.limits.read_volts * SLACK:
             self.violations.append(f"a read at {volts:g} V")
+
+    def hear_product(self, converters: Any, first_row: int, codes: Any) -> None:
+        """Vectors on rows: none of their voltages may change a cell."""
+        self.reads += 1
+        channels = Dac.ROW + first_row + np.arange(codes.shape[1])
+        full = self.description.converters.multiply_full_scale_volts
+        volts = full * np.abs(converters.bipolar(channels, codes)).max(initial=0.0)
+        if volts > self.description.limits.read_volts * SLACK:
+            self.violations.append(f"a product at {volts:g} V")
 
     def hear_loopback(self, converters: Any, source: int, codes: Any) -> None:
         """A loop-back: the array is cut off, and its lines get no more than a pulse may have."""

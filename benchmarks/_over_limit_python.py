@@ -160,8 +160,13 @@ def codes(s: Session) -> None:
 
 def read_level(s: Session) -> None:
     """Reads at a voltage that could change a cell."""
-    if s.rng.random() < 0.5:
+    kind = s.rng.randrange(4)
+    if kind == 0:
         s.board.read(s.rng.randint(359, 4095), [1], [2])
+    elif kind == 1:
+        s.board.multiply(1, 2, 3, np.array([[2048, s.rng.choice((229, 3867, 4095, 0))]]))
+    elif kind == 2:
+        s.macro.multiply(1, 2, 3, [[0.1, s.rng.choice((-1, 1)) * s.over(0.45)]])
     else:
         macro = s.macro_with(s.limits)
         macro._read_code = s.rng.randint(359, 4095)

@@ -16,6 +16,8 @@ from protocols.energy import ENERGY_UNIT
 READ_CODE = 163
 ARM_MS = 60_000
 CODE_MAX = 4095
+CODE_ZERO = 2048
+PULSES_MAX = m.PulseReadRequest.entries_per_payload(m.PAYLOAD_BYTES)
 Pulse = tuple[int, int, int, int, int, int]
 
 
@@ -111,7 +113,7 @@ class RawHost:
 
     def mixed(self, bad: Pulse) -> Message:
         """A request with one pulse among good ones."""
-        pulses = [self.good() for _ in range(self.rng.randrange(17))]
+        pulses = [self.good() for _ in range(self.rng.randrange(PULSES_MAX))]
         pulses.insert(self.rng.randint(0, len(pulses)), bad)
         return self.batch(*pulses)
 
@@ -152,8 +154,19 @@ def over_the_read_level(host: RawHost) -> None:
         m.ReadRequest(code, 1, (m.ReadRequestEntry(1, 2),)),
         m.ReadReferenceRequest(code, 1, (m.ReadReferenceRequestEntry(1, 2),)),
         m.LineCheckRequest(code, 1, (m.LineCheckRequestEntry(0, 1, 3, 0),)),
+        _product(host),
     )
     host.send(host.pack(host.rng.choice(requests)))
+
+
+def _product(host: RawHost) -> Message:
+    """A vector with one input beyond the read level, of either sign."""
+    most = host.hello.multiply_code_max
+    size = host.rng.choice((most + 1, host.rng.randint(most + 1, CODE_ZERO - 1)))
+    codes = [CODE_ZERO] * host.rng.randint(0, 20) + [CODE_ZERO + host.rng.choice((-1, 1)) * size]
+    host.rng.shuffle(codes)
+    entries = tuple(map(m.MultiplyRequestEntry, codes))
+    return m.MultiplyRequest(0, 0, len(codes), 3, host.rng.randrange(4), 1, entries)
 
 
 def loopback(host: RawHost) -> None:
@@ -211,7 +224,7 @@ def stopped(host: RawHost) -> None:
 
 def stop_between(host: RawHost) -> None:
     """A stop between batches that are on their way already: those behind it are not driven."""
-    before = host.batch(*[host.good() for _ in range(host.rng.randint(1, 18))])
+    before = host.batch(*[host.good() for _ in range(host.rng.randint(1, PULSES_MAX))])
     first = host.pack(before)
     behind = [host.pack(host.mixed(host.good())) for _ in range(host.rng.randint(1, 6))]
     stop = frame.encode(frame.Frame(0, 0, m.StopRequest.CODE, b""))
@@ -295,7 +308,7 @@ def other_sessions(host: RawHost) -> None:
 
 def repeated(host: RawHost) -> None:
     """The same frame many times, and numbers that are not its turn: driven once."""
-    batch = host.batch(*[host.good() for _ in range(host.rng.randint(1, 18))])
+    batch = host.batch(*[host.good() for _ in range(host.rng.randint(1, PULSES_MAX))])
     whole = host.pack(batch)
     host.witness.allowance = len(batch.entries)  # type: ignore[attr-defined]
     host.send(*[whole] * host.rng.randint(2, 8))

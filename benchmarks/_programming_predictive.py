@@ -21,15 +21,20 @@ NAME = "predictive"
 CHARACTERISATION = {"pulses_per_cell": 50, "share_of_cells": 0.05}
 
 
-def predictive(*, short: bool = False, patient: bool = False) -> dict[str, Contender]:
+def predictive(
+    *, short: bool = False, patient: bool = False, guard: float = 0.0
+) -> dict[str, Contender]:
     """The algorithm with the model of the fitted profile; empty where there is none.
 
-    `patient` gives it the pulses that the measured algorithms have.
+    `patient` gives it the pulses that the measured algorithms have; `guard` is its
+    `guard_fraction`.
     """
     if NAME not in ALGORITHMS:
         return {}
     menu = PulseMenu.short() if short else PulseMenu.default()
-    own = {**PATIENT, "limit_tries": PATIENT["pulse_budget"]} if patient else {}
+    own: dict[str, Any] = {"guard_fraction": guard}
+    if patient:
+        own |= {**PATIENT, "limit_tries": PATIENT["pulse_budget"]}
     return {NAME: _contender(_start(), menu, own)}
 
 

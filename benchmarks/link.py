@@ -55,7 +55,7 @@ from protocols.messages import Operation
 ROUND_TRIPS, QUICK_ROUND_TRIPS = 500, 100
 ROUNDS, QUICK_ROUNDS = 7, 3
 QUICK_CELLS = 2048
-PULSES = 304  # 16 full frames
+PULSES = 256  # 16 full frames
 READ_CODE = 163
 CPU_BAR_US = 30.0
 IN_PROCESS = ("sim", "native")

@@ -19,6 +19,7 @@ could not be finished.
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import tempfile
 import time
@@ -37,6 +38,8 @@ from _stuck_chips import COST_COLUMNS, QUALITY_COLUMNS, STUCK_BARS, stuck_chip_f
 
 from hil.config import BenchConfig
 from hil.diffusion.metrics import evaluate, reference_set
+from hil.diffusion.model import load_model, save_model
+from hil.diffusion.noise_law import REVERSE_SDE
 from hil.jobs.demo import DemoOptions, DemoResult, run_demo
 from hil.jobs.session import session
 from protocols.errors import HilError
@@ -92,8 +95,12 @@ Found = dict[str, Any]
 
 
 def chip_config(seed: int, runs: Path) -> BenchConfig:
-    """The bench of `hil demo --seed`, whatever bench file may lie in the working folder."""
-    bench = BenchConfig(runs=runs)
+    """The bench of `hil demo --seed`, whatever bench file may lie in the working folder.
+
+    The bars of the SDE are on the reverse SDE, whatever noise law the model's file holds.
+    """
+    model = dataclasses.replace(load_model("ring"), noise=REVERSE_SDE)
+    bench = BenchConfig(runs=runs, model=str(save_model(model, runs / "ring.npz")))
     chip = bench.sim.model_copy(update={"seed": seed, "board_seed": seed})
     return bench.with_changes(source=f"chip {seed}", seed=seed, sim=chip)
 

@@ -11,12 +11,13 @@ this; bench time is modelled. Sections:
   two_bit    the measured algorithms first reproduce their measured pulse counts (+-20 %) on the
              resistance windows below 10 kohm; then the project's own
   three_bit  eight windows
-  analog     targets over the differential window, +-2.5 % of it
+  analog     targets over the differential window, +-2.5 % of it; converters and line resistance
+             are measured first (one SET of a quarter of the cells of a copy; counted apart)
   network    the shipped score network with the defaults of a bench file
   unknown    technologies that differ by up to 30 %, with stuck and weak cells
   other      cells that are not this project's equations: measured rows (with HIL_MEASURED_DATA
              or --data) and a physics model
-  large      512 x 512 cells in four tiles: host time, and the planning's share of it
+  large      one chip of 512 x 512 cells: host time, and the planning's share of it
 
 Negative controls, with which it must fail: `--triple-c2c` (three times the cycle-to-cycle spread)
 and `--swap-polarity` (SET acts as RESET). Exits 1 when a bar is missed.

@@ -250,7 +250,7 @@ class _Layer:
         difference = full / feedback
         if options.scheme == "single_ended":
             return cls(reference + difference, None, feedback, reference)
-        positive, negative = _arms(difference, options)
+        positive, negative = pair_arms(difference, options)
         return cls(positive, negative, feedback, 0.0)
 
 
@@ -289,7 +289,7 @@ def _feedback(largest: float, usable: float, converters: Converters, index: int)
     return code * step
 
 
-def _arms(difference: FloatArray, options: MappingOptions) -> tuple[FloatArray, FloatArray]:
+def pair_arms(difference: FloatArray, options: MappingOptions) -> tuple[FloatArray, FloatArray]:
     """(G+, G-) with G+ - G- = difference, inside the window."""
     low, high = options.window
     up, down = np.maximum(difference, 0.0), np.maximum(-difference, 0.0)

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import base64
 import json
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -24,6 +23,7 @@ from calibration.arrays import BoolArray, FloatArray, IntArray
 from calibration.forming import FormResult
 from calibration.programming import CellStatus, ProgramResult
 from drivers.rram.geometry import Cells, Geometry
+from drivers.rram.lines import Lines as Lines
 from protocols.errors import FileError, MappingError
 from protocols.files import parse_json, read_text, replace_whole
 from protocols.hardware import explain
@@ -41,55 +41,6 @@ class CellKind(IntEnum):
     WEAK = 1
     STUCK = 2
     DEAD = 3
-
-
-@dataclass(frozen=True)
-class Lines:
-    """Resistance of one cell pitch of each line, in ohm; 0 leaves the lines out.
-
-    First order: a cell's current passes (column + 1) pitches of its row's line (bit line) and
-    (row + 1) of its column's (source line); what other cells send down the same lines is not
-    added. With R of that way a cell of conductance G shows G / (1 + G R), in a read as in a layer.
-    """
-
-    bit_ohm: float = 0.0
-    source_ohm: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name in ("bit_ohm", "source_ohm"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0.0):
-                raise MappingError(f"{name}={value}: a resistance of 0 ohm or more is needed.")
-
-    def path_ohm(self, cells: Cells) -> FloatArray:
-        """(n,) resistance in series with each cell."""
-        return np.asarray(
-            self.bit_ohm * (cells.columns + 1.0) + self.source_ohm * (cells.rows + 1.0)
-        )
-
-    def shown(self, cells: Cells, siemens: FloatArray) -> FloatArray:
-        """(n,) what cells of conductance `siemens` (n,) show through their lines."""
-        return np.asarray(siemens / (1.0 + siemens * self.path_ohm(cells)))
-
-    def needed(self, cells: Cells, shown_siemens: FloatArray) -> FloatArray:
-        """(n,) what the cells themselves must have to show `shown_siemens` (n,).
-
-        The inverse of `shown`: the targets of a routine that sets cells without reading them
-        through the array. Write-verify through the array needs none of it: the reading that it
-        compares with the target has passed the same lines as the current of a layer.
-
-        Raises:
-            MappingError: the lines alone have more resistance than a target allows.
-        """
-        left = 1.0 - shown_siemens * self.path_ohm(cells)
-        if np.any(left <= 0.0):
-            k = int(np.argmin(left))
-            raise MappingError(
-                f"Cell ({cells.rows[k]}, {cells.columns[k]}) cannot show "
-                f"{shown_siemens[k] * 1e6:.4g} uS behind {self.path_ohm(cells)[k]:.4g} ohm of "
-                "lines; place the network nearer to the corner."
-            )
-        return np.asarray(shown_siemens / left)
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +61,7 @@ class ChipKnowledge:
     formed: BoolArray
     lowest_siemens: FloatArray
     highest_siemens: FloatArray
-    lines: Lines = Lines()
+    lines: Lines = field(default_factory=Lines)
 
     @classmethod
     def blank(cls, chip: str, geometry: Geometry, lines: Lines | None = None) -> Self:

@@ -34,7 +34,7 @@ from protocols.files import parse_json, read_text, replace_whole
 from protocols.hardware import explain
 
 Scheme = Literal["differential", "single_ended"]
-MAX_FILE_BYTES = 8 << 20
+MAX_FILE_BYTES = 64 << 20
 _FORMAT: Literal["placement-2"] = "placement-2"
 """Version 1, which is read too, has no `order` and no `fixed`."""
 
@@ -335,15 +335,15 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-_Line = Annotated[int, Field(ge=0, le=255)]
+_Line = Annotated[int, Field(ge=0, le=65535)]
 _Positive = Annotated[float, Field(gt=0)]
 
 
 class _BlockFile(_Part):
     first_row: _Line
     first_column: _Line
-    inputs: Annotated[int, Field(ge=1, le=256)]
-    outputs: Annotated[int, Field(ge=1, le=256)]
+    inputs: Annotated[int, Field(ge=1, le=65536)]
+    outputs: Annotated[int, Field(ge=1, le=65536)]
     differential: bool
     feedback_ohm: _Positive
     reference_siemens: Annotated[float, Field(ge=0)]
@@ -355,7 +355,7 @@ class _PlacementFile(_Part):
     window_siemens: tuple[_Positive, _Positive]
     volts_per_unit: _Positive
     bias_volts: _Positive
-    blocks: Annotated[list[_BlockFile], Field(min_length=1, max_length=16)]
+    blocks: Annotated[list[_BlockFile], Field(min_length=1, max_length=256)]
     rows: list[_Line]
     columns: list[_Line]
     target_siemens: list[_Positive]

@@ -138,6 +138,7 @@ class Shooting:
         self._first = ticks[::stride]
         self.length = flow.tick * np.diff(np.append(self._first, flow.ticks))
         self.beta = means(flow.beta, stride)
+        self._score = means(flow.score, stride)
         noise = flow.noise_volts
         self._noise = None if noise is None else np.add.reduceat(noise, self._first, axis=0)
 
@@ -153,7 +154,7 @@ class Shooting:
         marched = list(self._march(twin, drive, slopes=True))
         x = marched[-1][0]
         n, flow = len(x), self.flow
-        rates = means(drive.score, self.stride) * flow.score
+        rates = means(drive.score, self.stride) * self._score
         adjoint = np.tile(np.eye(2), (n, 1, 1))  # of each end coordinate by x
         words = np.zeros((n, 2, *slopes.words.shape[1:]))
         embedding = np.zeros((n, 2, *slopes.embedding.shape[1:]))
@@ -164,7 +165,8 @@ class Shooting:
                 continue
             length = self.length[k] * self.beta[k]
             middle = adjoint + 0.5 * self.length[k] * (adjoint @ step.by_x)
-            words += self._by_words(middle * length, step)[..., None] * slopes.words[k]
+            by_words = self._by_words(middle * length, step, self._score[k])
+            words += by_words[..., None] * slopes.words[k]
             pull = (length * rates[k]) * (middle @ step.response.by_embedding)
             embedding += pull[..., None] * slopes.embedding[k]
             if last:
@@ -177,12 +179,12 @@ class Shooting:
             parts.append((layer * slopes.last).reshape(n, 2, -1))
         return x, np.concatenate(parts, axis=2)
 
-    def _by_words(self, weight: FloatArray, step: _Step) -> FloatArray:
+    def _by_words(self, weight: FloatArray, step: _Step, score: float) -> FloatArray:
         """(n, 2, 4) how the ends change with A, G and ω of one step."""
         flow = self.flow
         found = np.empty((len(weight), 2, WORDS))
         found[..., 0] = flow.drift * (weight @ step.x[..., None])[..., 0]
-        found[..., 1] = flow.score * (weight @ step.response.s_volts[..., None])[..., 0]
+        found[..., 1] = score * (weight @ step.response.s_volts[..., None])[..., 0]
         found[..., 2:] = flow.unit_volts * weight
         return found
 
@@ -192,7 +194,7 @@ class Shooting:
         """The state after each step, with the step's middle where slopes are wanted."""
         flow, x = self.flow, self.flow.start_volts
         drift = flow.drift * means(drive.drift, self.stride)
-        score = flow.score * means(drive.score, self.stride)
+        score = self._score * means(drive.score, self.stride)
         offset = means(drive.offset_volts, self.stride)
         embedding = means(drive.embedding_volts, self.stride)
         for k, length in enumerate(self.length):

@@ -36,7 +36,8 @@ class Flow:
         start_volts, end_volts: (n, 2) where the software's solutions start and end.
         beta: (ticks,) β of each tick.
         tick: model time of a tick.
-        drift, score: the model's factors of x and s.
+        drift: the model's factor of x.
+        score: (ticks,) the model's factor of s.
         embedding_volts: (ticks, channels) as the model has it, class offset included.
         noise_volts: (ticks, n, 2) what the noise adds in each tick; None for the ODE.
         unit_volts: one unit of the model.
@@ -47,7 +48,7 @@ class Flow:
     beta: FloatArray
     tick: float
     drift: float
-    score: float
+    score: FloatArray
     embedding_volts: FloatArray
     noise_volts: FloatArray | None
     unit_volts: float

@@ -9,28 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from drivers.identity import Identity
-from drivers.link import Link
+from drivers.calls import Calls, Codes, Readings, typed
 from protocols import messages
 from protocols.codec import Message
-from protocols.errors import MessageError
 from protocols.messages import Noise, Operation, RunState, SafeReason
 
-R = TypeVar("R", bound=Message)
-E = TypeVar("E")
-SumsT = TypeVar(
-    "SumsT",
-    messages.ReadResponse,
-    messages.LoopbackResponse,
-    messages.ReadReferenceResponse,
-    messages.LineCheckResponse,
-)
-Codes = NDArray[np.int64]
 OnFrame = Callable[[int, int, messages.PulseReadResponse], None]
 
 
@@ -51,14 +37,6 @@ class BoardStatus:
 
 
 @dataclass(frozen=True)
-class Readings:
-    """ADC codes of a batch, one per entry (sums where several were asked), and the board's time."""
-
-    codes: Codes
-    time_s: float
-
-
-@dataclass(frozen=True)
 class RunProgress:
     """How far a run is."""
 
@@ -68,37 +46,8 @@ class RunProgress:
     done: int
 
 
-class Board:
+class Board(Calls):
     """Typed commands to one board over an open link."""
-
-    def __init__(self, link: Link) -> None:
-        self.link = link
-
-    @property
-    def identity(self) -> Identity:
-        """Who answered `hello`.
-
-        Raises:
-            SessionLost: no session is open.
-        """
-        return Identity.of(self.link.hello)
-
-    @property
-    def name(self) -> str:
-        """The board for a message."""
-        return self.link.name
-
-    def capacity(self, request: type[Message]) -> int:
-        """How many entries of a message fit into one frame, there and back."""
-        payload = self.link.hello.payload_bytes
-        response = messages.RESPONSES[request.CODE]
-        fits = []
-        if request.ENTRY is not None:
-            fits.append(request.entries_per_payload(payload))
-        if response.ENTRY is not None:
-            fits.append(response.entries_per_payload(payload - 1))  # the status byte
-        fits += [f.maximum for f in request.FIELDS if f.name == "count"]
-        return min(fits)
 
     # --- state and safety --------------------------------------------------------------------
 
@@ -186,7 +135,7 @@ class Board:
 
         def hear(index: int, sequence: int, response: Message) -> None:
             if on_frame is not None:
-                on_frame(parts[index][0], sequence, _typed(response, messages.PulseReadResponse))
+                on_frame(parts[index][0], sequence, typed(response, messages.PulseReadResponse))
 
         got = self._ask_many(requests, messages.PulseReadResponse, hear)
         codes = [entry.reading for frame in got for entry in frame.entries]
@@ -205,6 +154,43 @@ class Board:
             for part in self._cut(messages.ReadRequest, entries)
         ]
         return self._sums(messages.ReadResponse, requests, len(entries))
+
+    # --- products ----------------------------------------------------------------------------
+
+    def multiply(
+        self,
+        first_row: int,
+        first_column: int,
+        columns: int,
+        codes: Codes,
+        samples: int = 1,
+        scale: int = 0,
+    ) -> Readings:
+        """Products of a block with vectors of codes (n, inputs), one code for each row.
+
+        Sums of `samples` conversions (1 to 16) of each column, shape (n, columns); codes are
+        bipolar both ways. The full scale of a column is that of the reads, doubled `scale` times.
+        One round trip, however many frames it takes.
+
+        Raises:
+            InputError: no vectors of 1 to `multiply_inputs_max` codes, or no column.
+        """
+        inputs = self._check_vectors(codes, columns)
+        sums = np.empty((codes.shape[0], columns), np.int64)
+        tiles = self._tiles(*sums.shape, inputs)
+        requests = [
+            messages.MultiplyRequest(
+                first_row, first_column + across.start, inputs, across.stop - across.start, scale,
+                samples, tuple(map(messages.MultiplyRequestEntry, codes[down].ravel().tolist())),
+            )
+            for down, across in tiles
+        ]  # fmt: skip
+        got = self._ask_many(requests, messages.MultiplyResponse)
+        for tile, frame in zip(tiles, got, strict=True):
+            part = sums[tile]
+            self._expect(len(frame.entries), part.size)
+            part[:] = np.reshape([entry.sum for entry in frame.entries], part.shape)
+        return Readings(sums, max((frame.time_us for frame in got), default=0) * 1e-6)
 
     # --- the board's own references ----------------------------------------------------------
 
@@ -341,56 +327,3 @@ class Board:
         """Let virtual time pass on a simulated board; the board's time after it, in seconds."""
         request = messages.AdvanceRequest(round(duration_s * 1e6))
         return self._ask(request, messages.AdvanceResponse).time_us * 1e-6
-
-    # --- helpers -----------------------------------------------------------------------------
-
-    def _do(self, request: Message) -> None:
-        self.link.call(request)
-
-    def _ask(self, request: Message, kind: type[R]) -> R:
-        return _typed(self.link.call(request), kind)
-
-    def _ask_many(
-        self,
-        requests: Sequence[Message],
-        kind: type[R],
-        on_response: Callable[[int, int, Message], None] | None = None,
-    ) -> list[R]:
-        return [_typed(got, kind) for got in self.link.call_many(requests, on_response)]
-
-    def _placed(
-        self, request: type[Message], first: int, entries: Sequence[E]
-    ) -> list[tuple[int, tuple[E, ...]]]:
-        """Entries in pieces that fit into one frame of a message, each with its position."""
-        size = self.capacity(request)
-        return [(first + at, tuple(entries[at : at + size])) for at in range(0, len(entries), size)]
-
-    def _cut(self, request: type[Message], entries: Sequence[E]) -> list[tuple[E, ...]]:
-        return [part for _, part in self._placed(request, 0, entries)]
-
-    def _sums(self, kind: type[SumsT], requests: Sequence[Message], expected: int) -> Readings:
-        """What responses with the sums of conversions say, in order."""
-        got = self._ask_many(requests, kind)
-        sums = [entry.sum for frame in got for entry in frame.entries]
-        return self._readings(sums, expected, [frame.time_us for frame in got])
-
-    def _readings(self, codes: list[int], expected: int, times_us: list[int]) -> Readings:
-        self._expect(len(codes), expected)
-        return Readings(np.array(codes, dtype=np.int64), (times_us[-1] if times_us else 0) * 1e-6)
-
-    def _pairs(self, pairs: list[tuple[int, ...]], expected: int) -> Codes:
-        self._expect(len(pairs), expected)
-        return np.array(pairs, dtype=np.int64).reshape(expected, 2)
-
-    def _expect(self, found: int, expected: int) -> None:
-        if found != expected:
-            raise MessageError(
-                f"{self.name}: asked for {expected} values, {found} came back; board and host are"
-                " of different versions"
-            )
-
-
-def _typed(message: Message, kind: type[R]) -> R:
-    if not isinstance(message, kind):
-        raise MessageError(f"expected {kind.__name__}, got {type(message).__name__}")
-    return message

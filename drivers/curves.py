@@ -19,11 +19,10 @@ from numpy.typing import NDArray
 
 from drivers.transfer import ColumnCurves, Curves, MeasuredTransfer, Transfer
 from protocols.errors import CalibrationError
-from protocols.hardware import BoardDescription
+from protocols.hardware import LINES_MAX, BoardDescription
 
 Floats = NDArray[np.float64]
 KNOTS_MAX = 1025
-COLUMNS_MAX = 256
 LARGEST_DEVIATION = 0.25
 """Of the converter's range; a table with more is damaged (this project's choice)."""
 
@@ -123,6 +122,7 @@ class MeasuredCurves:
             initial=self._one(nominal.initial, self.dacs, ["initial_1", "initial_2"]),
             sample=self._one(nominal.sample, self.adcs, ["sample_1", "sample_2"]),
             probe=self._one(nominal.probe, self.adcs, ["probe"]),
+            multiply_amperes=self._one(nominal.multiply_amperes, self.adcs, ["read"]),
             columns=self.columns,
         )
 
@@ -223,7 +223,7 @@ def _columns(data: Any) -> ColumnCurves:
         sd = float(data["relative_sd"])
     except (KeyError, TypeError, ValueError) as error:
         raise CalibrationError(f"read paths: not a table ({error})") from error
-    fits = gain.ndim == 1 and 1 <= gain.size <= COLUMNS_MAX and gain.shape == offset.shape
+    fits = gain.ndim == 1 and 1 <= gain.size <= LINES_MAX and gain.shape == offset.shape
     if not fits or not np.isfinite([*gain, *offset, sd]).all() or (gain <= 0).any() or sd < 0:
         raise CalibrationError("read paths: a gain and an offset for each column are needed")
     return ColumnCurves(gain, offset, sd)

@@ -36,6 +36,7 @@ class Identity:
     rows: int
     columns: int
     read_code_max: int
+    multiply_code_max: int  # from the middle
     limits: dict[Operation, OperationCodes]
     pulses_per_cell_max: int
     arm_s_max: float
@@ -65,6 +66,7 @@ class Identity:
             rows=hello.rows,
             columns=hello.columns,
             read_code_max=hello.read_code_max,
+            multiply_code_max=hello.multiply_code_max,
             limits=limits,
             pulses_per_cell_max=hello.pulses_per_cell_max,
             arm_s_max=hello.arm_ms_max * 1e-3,

@@ -200,7 +200,8 @@ class Curves:
 
     `pulse_volts` is what the lines share by the description; `bit_line`, `source_line` and
     `word_line` are those lines as far as they are known. `columns` is None while nobody has
-    measured the read paths.
+    measured the read paths. `multiply_volts` is that of the rows' DACs, `multiply_amperes` that of
+    products at the full scale of the reads.
     """
 
     pulse_volts: Transfer
@@ -218,6 +219,8 @@ class Curves:
     probe: Transfer
     feedback: Transfer
     reference: Transfer
+    multiply_volts: Transfer
+    multiply_amperes: Transfer
     columns: ColumnCurves | None = None
 
     @classmethod
@@ -244,4 +247,6 @@ class Curves:
             probe=Transfer.bipolar(of.probe_full_scale_volts, top, "V"),
             feedback=Transfer(of.feedback_ohm_per_code, 0.0, 1, top, "ohm"),
             reference=Transfer(of.reference_siemens_per_code, 0.0, 0, top, "S"),
+            multiply_volts=Transfer.bipolar(of.multiply_full_scale_volts, top, "V"),
+            multiply_amperes=Transfer.bipolar(of.read_full_scale_amperes, top, "A"),
         )

@@ -27,7 +27,8 @@ INSTRUMENTED = (
     *("calibration.cell_model.model", "hil.config", "hil.journal_reader", "hil.ledger"),
     *("hil.record", "hil.wear", "hil.wear_entries", "hil.curve_store", "hil.chip_store"),
     *("hil.control", "hil.report.data", "hil.diffusion.model", "hil.diffusion.weight_files"),
-    *("hil.jobs.elf", "hil.jobs.legacy", "hil.sim.board", "hil.sim.session", "hil.sim.handlers"),
+    *("hil.jobs.elf", "hil.jobs.legacy", "hil.sim.board", "hil.sim.session"),
+    *("hil.sim.handlers", "hil.sim.handlers_reads"),
     *("hil.sim.handlers_loop", "hil.sim.chip", "hil.sim.wave_store", "hil.sim.fit.data"),
     *("hil.sim.profile", "hil.sim.legacy_parser", "hil.sim.runs", "hil.sim.safety"),
 )

@@ -108,6 +108,52 @@ class LoopSection(_Section):
     trim_again: bool = True
 
 
+class SteppedSection(_Section):
+    """How networks are run that outgrow the analog loop: products on macros, the rest in code.
+
+    Attributes:
+        ticks: held ticks of a solve, two evaluations of the network each.
+        input_volts: of the largest input of each vector.
+        conversions: per column and vector, averaged.
+        centred: the common mode of the inputs is taken out and made up for in code.
+        batch: samples that are solved side by side.
+    """
+
+    ticks: Annotated[int, Field(ge=2, le=4096)] = 50
+    input_volts: Annotated[float, Field(gt=0, le=1.0)] = 0.2
+    conversions: Annotated[int, Field(ge=1, le=16)] = 1
+    centred: bool = True
+    batch: Annotated[int, Field(ge=1, le=4096)] = 100
+
+
+class MacroChip(_Section):
+    """The chip of one of several macros; without a folder it is kept where the bench's chip is."""
+
+    id: Name
+    folder: Path | None = None
+
+
+class MacroSection(_Section):
+    """One macro of a bench that has several; what is left out is as the rest of the file says.
+
+    Attributes:
+        name: what commands, records and errors call it.
+        board: how it is connected.
+        description: its kind of board, which says how many rows and columns it has.
+        chip: the chip in its socket; left out, one that is called as the macro is.
+        seed: of a simulated chip and its board; left out, the bench's plus the place in the list.
+        limits, link: of its own.
+    """
+
+    name: Name
+    board: str | None = None
+    description: str | None = None
+    chip: MacroChip | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+    limits: LimitsSection | None = None
+    link: LinkSection | None = None
+
+
 class BenchConfig(_Section):
     """The whole bench file."""
 
@@ -138,6 +184,19 @@ class BenchConfig(_Section):
     drive_trim: DriveParams = DriveParams()
     repair: RepairParams = RepairParams()
     sim: SimSettings = SimSettings()
+    stepped: SteppedSection = SteppedSection()
+    macros: Annotated[tuple[MacroSection, ...], Field(max_length=64)] = ()
+
+    @field_validator("macros")
+    @classmethod
+    def _macros_apart(cls, value: tuple[MacroSection, ...]) -> tuple[MacroSection, ...]:
+        names = [each.name for each in value]
+        chips = [each.chip.id if each.chip else each.name for each in value]
+        for what, found in (("name", names), ("chip id", chips)):
+            twice = sorted({one for one in found if found.count(one) > 1})
+            if twice:
+                raise ValueError(f"two macros with the same {what}: {', '.join(twice)}")
+        return value
 
     @field_validator("board")
     @classmethod
@@ -152,6 +211,34 @@ class BenchConfig(_Section):
     @field_serializer("programming")
     def _plain_programming(self, value: ProgramParams) -> dict[str, Any]:
         return plain_params(value)
+
+    def each_macro(self) -> dict[str, BenchConfig]:
+        """The bench of every macro by name, in order; one without `macros` is its own only macro.
+
+        Raises:
+            ConfigError: a macro's value is not allowed.
+        """
+        if not self.macros:
+            return {self.chip.id: self}
+        found = {each.name: self._of(place, each) for place, each in enumerate(self.macros)}
+        lines = [each.board for each in found.values() if each.board.startswith(_LINES)]
+        for line in lines:
+            if lines.count(line) > 1:
+                raise ConfigError(f"macros: two of them are on {line}; each needs its own board")
+        return found
+
+    def _of(self, place: int, macro: MacroSection) -> BenchConfig:
+        own = macro.model_dump(include={"board", "description"}, exclude_none=True)
+        parts = {"limits": macro.limits, "link": macro.link}
+        own |= {name: part for name, part in parts.items() if part is not None}
+        named = macro.chip or MacroChip(id=macro.name)
+        chip = ChipSection(id=named.id, folder=named.folder or self.chip.folder)
+        die = self.sim.seed + place if macro.seed is None else macro.seed
+        board = self.sim.board_seed + place if macro.seed is None else macro.seed
+        sim = self.sim.model_copy(
+            update={"chip_id": chip.id, "seed": die % 2**64, "board_seed": board % 2**64}
+        )
+        return self.with_changes(f"macros: {macro.name}", macros=(), chip=chip, sim=sim, **own)
 
     def load_description(self) -> BoardDescription:
         """The board description that the file names."""
@@ -184,6 +271,9 @@ def parse_config(text: str, source: str) -> BenchConfig:
     return validated_config(data, source)
 
 
+_SECTIONS: dict[type[ProgramParams], type[BaseModel]] = {}
+
+
 def _programming(value: object) -> object:
     """The parameters of the algorithm that a bench file's section names, predictive if none."""
     if not isinstance(value, dict):
@@ -193,10 +283,16 @@ def _programming(value: object) -> object:
     for key, read in (("menu", read_menu), ("model", read_model)):
         if key in rest:
             rest[key] = read(rest[key])
-    section = create_model(
-        "ProgrammingSection", __config__=BenchConfig.model_config, programming=(params, ...)
-    )
-    return section.model_validate({"programming": rest}).programming  # type: ignore[attr-defined]
+    return _section_of(params).model_validate({"programming": rest}).programming  # type: ignore[attr-defined]
+
+
+def _section_of(params: type[ProgramParams]) -> type[BaseModel]:
+    """What checks an algorithm's section; it takes longer to make than to use, so it is kept."""
+    if params not in _SECTIONS:
+        _SECTIONS[params] = create_model(
+            "ProgrammingSection", __config__=BenchConfig.model_config, programming=(params, ...)
+        )
+    return _SECTIONS[params]
 
 
 def validated_config(data: dict[str, Any], source: str) -> BenchConfig:

@@ -85,6 +85,7 @@ class JournalReader:
             RecordError: no such file, not a journal, or one of another version.
         """
         self.path = path
+        self._types: dict[str, np.dtype[Any]] = {}
         if not path.is_file():
             raise RecordError(f"{path}: there is no journal.")
         self._db, self.meta = _open(path, check)
@@ -119,7 +120,9 @@ class JournalReader:
                 raise RecordError(
                     f"{self.path}: the layout of {name!r} is damaged; restore a copy."
                 )
-            found[name] = (key, self._record_type(name, fields))
+            if fields not in self._types:
+                self._types[fields] = self._record_type(name, fields)
+            found[name] = (key, self._types[fields])
         return found
 
     def units(self, name: str = PULSE_LAYOUT) -> dict[str, str]:

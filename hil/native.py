@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from drivers.stream import MemoryStream
-from hil.firmware import LIBRARY, built
+from hil.firmware import LIBRARY, built, built_for
 from hil.sim.virtual import VirtualFrontEnd
 from protocols.errors import FirmwareError, PortError
 
@@ -52,6 +52,12 @@ def _library(path: Path) -> ctypes.CDLL:
     return library
 
 
+def _built(front_end: VirtualFrontEnd | None) -> Path:
+    if front_end is None:
+        return built("native", LIBRARY)
+    return built_for("native", LIBRARY, front_end.machine.description)
+
+
 class NativeBoard:
     """One board; there may be any number in a process, one thread at a time each.
 
@@ -67,7 +73,7 @@ class NativeBoard:
         """
         self.front_end = front_end
         self._trouble: BaseException | None = None
-        self._library = _library(built("native", LIBRARY))
+        self._library = _library(_built(front_end))
         # Kept, because the library calls it as long as the board lives.
         self._exchange = _EXCHANGE(0) if front_end is None else _EXCHANGE(self._answer)
         self._board: int | None = self._library.fw_host_create(self._exchange, None)

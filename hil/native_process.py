@@ -9,7 +9,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from hil.firmware import PROCESS, built
+from hil.firmware import PROCESS, built_for
 from hil.lockstep import START_S, LockstepStream
 from hil.sim.virtual import VirtualFrontEnd
 from protocols.errors import FirmwareError
@@ -27,7 +27,7 @@ class ProcessStream(LockstepStream):
             FirmwareError: it cannot be built, or does not come up.
             ConfigError: it was built for another board than the front end has.
         """
-        program = built("native-process", PROCESS)
+        program = built_for("native-process", PROCESS, front_end.machine.description)
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hil-native-")))
             with socket.socket(socket.AF_UNIX) as listener:

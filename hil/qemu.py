@@ -14,7 +14,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from hil.firmware import IMAGE, built
+from hil.firmware import IMAGE, built_for
 from hil.lockstep import LockstepStream
 from hil.sim.virtual import VirtualFrontEnd
 from protocols.errors import FirmwareError
@@ -48,7 +48,8 @@ class QemuStream(LockstepStream):
             FirmwareError: it cannot be built, or does not come up.
             ConfigError: the image was built for another board than the front end has.
         """
-        elf = built("qemu", IMAGE) if image is None else image
+        description = front_end.machine.description
+        elf = built_for("qemu", IMAGE, description) if image is None else image
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hil-qemu-")))
             near, far = socket.socketpair()

@@ -17,9 +17,11 @@ from calibration.repair_flow import Drive, Flow, Reach
 from calibration.repair_twin import Probes
 from calibration.twin import Twin
 from drivers.integrator import Integrator, RunOutput
-from drivers.waveforms import Waveforms
+from drivers.waveforms import CHANNELS, Waveforms
+from hil.diffusion.noise_source import BoardNoise, NoiseSource, SeededNoise
 from hil.diffusion.sampler import initial_conditions
 from hil.diffusion.score_model import ScoreModel
+from hil.noise_player import NoisePlayer
 from hil.software_flow import ProbePoints, converters_reach, probe_points, software_flow
 from hil.waveforms import LoopTiming, Mode, build_waveforms
 from protocols.errors import CalibrationError, ConfigError
@@ -28,6 +30,8 @@ from protocols.messages import Noise
 
 FloatArray = NDArray[np.float64]
 ReadNetwork = Callable[[], tuple[Sequence[FloatArray], Sequence[FloatArray]]]
+INTEGRATORS, LAYERS = 2, 3
+"""Of the published loop, as are its embedding channels."""
 FIRST_PART, LARGEST_PART = 512, 4096
 """Solves before the drive is trimmed again, at first and at most (this project's choice)."""
 
@@ -44,6 +48,7 @@ class Samples:
         trace_times: model time t of each point, shape (points,).
         mode: ODE or SDE.
         board_s: board time of all solves.
+        labels: class of every sample, shape (n,), or None.
     """
 
     x: FloatArray
@@ -53,6 +58,7 @@ class Samples:
     trace_times: FloatArray
     mode: Mode
     board_s: float
+    labels: IntArray | None = None
 
 
 @dataclass(frozen=True)
@@ -60,11 +66,12 @@ class _Plan:
     """What all parts of one run have in common."""
 
     mode: Mode
-    seed: int
+    noise: NoiseSource
     traces: int
     trace_every: int
     label: int | None
     count: int
+    first: int
     progress: Progress | None
 
     def tell(self, progress: Progress, start: int) -> Callable[[int, int], None]:
@@ -111,6 +118,13 @@ class RunLoop:
 
     def _check_fit(self) -> None:
         loop, model = self._description.loop, self._model
+        shape = (model.dimensions, model.channels, len(model.layers))
+        if shape != (INTEGRATORS, CHANNELS, LAYERS):
+            raise ConfigError(
+                f"model {model.name!r} has {shape[0]} dimensions, {shape[1]} hidden units and "
+                f"{shape[2]} layers; the loop of one board has {INTEGRATORS} integrators, "
+                f"{CHANNELS} embedding channels and {LAYERS} layers, so it cannot run this model"
+            )
         clamp = model.hidden_clamp_units * model.volts_per_unit
         if not np.isclose(clamp, loop.hidden_clamp_volts, rtol=0.05):
             raise ConfigError(
@@ -139,6 +153,11 @@ class RunLoop:
         found = calibrate_loop(self._integrator, self._description.loop, params, progress)
         self._calibration = found
         return found
+
+    @property
+    def model(self) -> ScoreModel:
+        """What it runs."""
+        return self._model
 
     @property
     def calibration(self) -> LoopCalibration:
@@ -248,9 +267,15 @@ class RunLoop:
         )
 
     def waveforms(
-        self, mode: Mode, label: int | None = None, drive: Drive | None = None
+        self,
+        mode: Mode,
+        label: int | None = None,
+        drive: Drive | None = None,
+        draws: FloatArray | None = None,
     ) -> Waveforms:
         """What would be driven: `drive`, or what the last trim found, or the ideal network's.
+
+        With `draws` (ticks, 2), standard normal numbers, the offset words play that noise.
 
         Raises:
             CalibrationError: not calibrated yet.
@@ -266,6 +291,7 @@ class RunLoop:
             label,
             drive if drive is not None or trim is None else trim.drive,
             self._channels,
+            draws,
         )
 
     def run(
@@ -277,6 +303,8 @@ class RunLoop:
         traces: int = 0,
         trace_every: int = 4,
         label: int | None = None,
+        noise: NoiseSource | None = None,
+        first: int = 0,
         progress: Progress | None = None,
     ) -> Samples:
         """Solves `count` samples and fetches them.
@@ -291,28 +319,32 @@ class RunLoop:
             traces: how many of the first trajectories are captured whole (of the first part).
             trace_every: ticks between their points.
             label: class of a conditional model.
+            noise: of the SDE; None is the board's seeded generator with `seed`.
+            first: number of the first trajectory.
             progress: called as samples come in.
 
         Raises:
             ConfigError: as for `waveforms`.
+            InputError: a recorded noise stream is too short or of another number of ticks.
             CalibrationError: not calibrated, or the network is too far off to be trimmed.
             LinkError, BoardError, SafetyError: the board did not do it.
         """
         if count < 1:
             raise ConfigError(f"{count} samples were asked for; at least 1 is needed")
         vpu = self._model.volts_per_unit
-        wanted = initial_conditions(self._model, seed, 0, count)
+        wanted = initial_conditions(self._model, seed, first, count)
         initial = np.clip(wanted, -self._clip_units, self._clip_units)
-        plan = _Plan(mode, seed, traces, trace_every, label, count, progress)
+        source = SeededNoise(seed) if noise is None else noise
+        plan = _Plan(mode, source, traces, trace_every, label, count, first, progress)
         parts = [self._solve(plan, initial[a:b] * vpu, a) for a, b in self._parts(count)]
-        first = parts[0].traces_volts
-        points = 0 if first is None else first.shape[1]
+        whole = parts[0].traces_volts
+        points = 0 if whole is None else whole.shape[1]
         step = trace_every * self._model.capture_time / self._timing.ticks
         return Samples(
             x=np.concatenate([part.x_volts for part in parts]) / vpu,
             initial=initial,
             clipped=int(np.count_nonzero(initial != wanted)),
-            traces=None if first is None else first / vpu,
+            traces=None if whole is None else whole / vpu,
             trace_times=np.asarray(np.arange(points) * step, dtype=np.float64),
             mode=mode,
             board_s=sum(part.duration_s for part in parts),
@@ -322,17 +354,27 @@ class RunLoop:
         """One part of a run: trim, load, solve. Trajectories are captured in the first part."""
         if self._trim_params is not None:
             self.trim(plan.mode, self._trim_params, label=plan.label)
+        captured, number = plan.traces if start == 0 else 0, plan.first + start
+        every = plan.trace_every if captured else 0
+        tell = None if plan.progress is None else plan.tell(plan.progress, start)
+        kind = _board_noise(plan)
+        if kind is None:
+            return NoisePlayer(
+                self._integrator,
+                plan.noise,
+                self._timing.ticks,
+                lambda draws: self.waveforms(plan.mode, plan.label, draws=draws),
+            ).run(initial_volts, number, trace_every=every, trace_count=captured, progress=tell)
         self._integrator.load(self.waveforms(plan.mode, plan.label))
-        captured = plan.traces if start == 0 else 0
         return self._integrator.run(
             initial_volts,
             capture_tick=self._timing.ticks,
-            noise=Noise.SEEDED if plan.mode is Mode.SDE else Noise.NONE,
-            seed=plan.seed,
-            first_trajectory=start,
-            trace_every=plan.trace_every if captured else 0,
+            noise=kind,
+            seed=plan.noise.seed if isinstance(plan.noise, SeededNoise) else 0,
+            first_trajectory=number,
+            trace_every=every,
             trace_count=captured,
-            progress=None if plan.progress is None else plan.tell(plan.progress, start),
+            progress=tell,
         )
 
     def _parts(self, count: int) -> list[tuple[int, int]]:
@@ -344,3 +386,12 @@ class RunLoop:
             edges.append(min(edges[-1] + size, count))
             size = min(2 * size, LARGEST_PART)
         return list(pairwise(edges))
+
+
+def _board_noise(plan: _Plan) -> Noise | None:
+    """What a board makes of a run's noise itself; None is a stream that is played to it."""
+    if plan.mode is Mode.ODE:
+        return Noise.NONE
+    if isinstance(plan.noise, SeededNoise):
+        return Noise.SEEDED
+    return Noise.HARDWARE if isinstance(plan.noise, BoardNoise) else None

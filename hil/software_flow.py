@@ -59,7 +59,7 @@ def software_flow(
         beta=np.asarray(model.schedule.beta(tau)),
         tick=model.capture_time / timing.ticks,
         drift=0.5 * model.kf,
-        score=mode.score_factor * model.kg,
+        score=mode.score_factor(model, tau) * model.kg,
         embedding_volts=model.injected(tau, label) * model.volts_per_unit,
         noise_volts=_noise(model, timing, count) if sde else None,
         unit_volts=model.volts_per_unit,
@@ -69,8 +69,9 @@ def software_flow(
 def _noise(model: ScoreModel, timing: LoopTiming, count: int) -> FloatArray:
     """(ticks, n, 2) volts that the noise of the software's solutions adds in each tick."""
     step = model.capture_time / timing.ticks
-    beta = np.asarray(model.schedule.beta(model.tau(step * np.arange(timing.ticks))))
-    size = model.noise.scale * np.sqrt(model.kg * beta * step) * model.volts_per_unit
+    tau = model.tau(step * np.arange(timing.ticks))
+    density = model.noise.density(model.schedule.beta(tau), model.kg, tau)
+    size = density * np.sqrt(step) * model.volts_per_unit
     draws = [
         normal_pairs(TRIM_SEED, Stream.SDE_NOISE, 0, count, row=k) for k in range(timing.ticks)
     ]
@@ -104,14 +105,15 @@ def converters_reach(
     label: int | None = None,
 ) -> Reach:
     """What the converters of a calibrated loop can give of one mode's drive."""
-    beta = np.asarray(model.schedule.beta(model_times(model, timing)))
-    beta = beta * model.capture_time / timing.duration_s
+    tau = model_times(model, timing)
+    beta = np.asarray(model.schedule.beta(tau)) * model.capture_time / timing.duration_s
     room, found = 1.0 - SPARE_WORD, calibration
-    peak = np.array([0.5 * model.kf, model.kg * mode.score_factor]) * beta.max()
+    score_rate = model.kg * mode.score_factor(model, tau) * beta
+    peak = np.array([0.5 * model.kf * beta.max(), score_rate.max()])
     rate = np.abs([found.kf_per_s, found.kg_per_s]) * (room - np.abs([found.f0, found.g0]))
     drift, score = np.minimum(1.0 + largest_change, rate / peak).tolist()
     kn, least = abs(found.kn_volts_per_s), 1.0 - largest_change
-    noise = held_noise(model, beta, timing, mode) / kn
+    noise = held_noise(model, timing, mode) / kn
     left = room - float(np.abs(found.rest_offset()).max()) - NOISE_SIGMAS * noise
     classes = (model.injected(0.0, label) - model.injected(0.0)) * model.volts_per_unit
     step = abs(embedding.gain)  # the embedding and its class offset are rounded apart

@@ -6,8 +6,9 @@ wants, per unit of its own time τ = 1 - t/T,
 
     growth  kf_model · ½·β(τ) · x    score  kg_model · c·β(τ) · s    noise  as the model's law says
 
-with c = ½ for the probability-flow ODE and 1 for the reverse SDE. Words are held for a tick; each
-is taken at the middle of its tick, which makes the held solution second order in the tick.
+with c = ½ for the probability-flow ODE; for the SDE c and the noise follow the model's own noise
+law (`hil.diffusion.noise_law`). Words are held for a tick; each is taken at the middle of its tick,
+which makes the held solution second order in the tick.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from numpy.typing import NDArray
 from calibration.loop import LoopCalibration
 from calibration.repair_flow import Drive
 from drivers.waveforms import Waveforms
-from hil.diffusion.score_model import ODE_COEFFICIENT, SDE_COEFFICIENT, ScoreModel
+from hil.diffusion.noise_law import ODE_COEFFICIENT
+from hil.diffusion.score_model import ScoreModel
 from protocols.errors import ConfigError
 from protocols.hardware import BoardDescription
 
@@ -36,10 +38,11 @@ class Mode(Enum):
     ODE = "ode"
     SDE = "sde"
 
-    @property
-    def score_factor(self) -> float:
-        """c in the module's equation."""
-        return ODE_COEFFICIENT if self is Mode.ODE else SDE_COEFFICIENT
+    def score_factor(self, model: ScoreModel, tau: FloatArray) -> FloatArray:
+        """c in the module's equation, at each tau."""
+        if self is Mode.ODE:
+            return np.full(np.shape(tau), ODE_COEFFICIENT)
+        return model.noise.score_coefficient(tau)
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ def build_waveforms(
     label: int | None = None,
     trim: Drive | None = None,
     channels: NDArray[np.int64] | None = None,
+    draws: FloatArray | None = None,
 ) -> Waveforms:
     """The words of one solve.
 
@@ -86,6 +90,8 @@ def build_waveforms(
         label: class of a conditional model, None for none.
         trim: the drive that was fitted to the network on the chip; None drives the ideal network.
         channels: the model's channel at each channel of the board; None is the model's own order.
+        draws: (ticks, 2) standard normal numbers that the offset words play instead of noise that
+            the board makes: one trajectory's recorded noise.
 
     Raises:
         ConfigError: tick, RC and duration do not fit together.
@@ -93,14 +99,16 @@ def build_waveforms(
     """
     tau = model_times(model, timing)
     beta = np.asarray(model.schedule.beta(tau)) * model.capture_time / timing.duration_s
-    growth, pull = model.kf * 0.5 * beta, model.kg * mode.score_factor * beta
+    growth, pull = model.kf * 0.5 * beta, model.kg * mode.score_factor(model, tau) * beta
     still = np.zeros((timing.ticks, 2))
     if trim is not None:
         growth, pull = growth * trim.drift, pull * trim.score
         still = beta[:, None] * trim.offset_volts / calibration.kn_volts_per_s
     drift, score = calibration.drift_word(growth), calibration.score_word(pull)
     _check_words(drift, score, timing, description.code_zero)
-    noise_volts_per_s = held_noise(model, beta, timing, mode)
+    noise = held_noise(model, timing, mode) / calibration.kn_volts_per_s
+    if draws is not None:
+        still, noise = still + noise[:, None] * draws, np.zeros(timing.ticks)
     classes = (model.injected(0.0, label) - model.injected(0.0)) * model.volts_per_unit
     volts = model.embedding(tau) * model.volts_per_unit
     if trim is not None:
@@ -111,22 +119,21 @@ def build_waveforms(
         tick_s=timing.tick_s,
         drift=drift,
         score=score,
-        noise=noise_volts_per_s / calibration.kn_volts_per_s,
+        noise=noise,
         offset=dithered(still + calibration.rest_offset(), 1.0 / description.code_zero),
         embedding_volts=volts,
         class_offset_volts=classes,
     )
 
 
-def held_noise(model: ScoreModel, beta: FloatArray, timing: LoopTiming, mode: Mode) -> FloatArray:
-    """(ticks,) standard deviation, volts per second, of noise that is held for a tick.
-
-    `beta` is that of a second of the board.
-    """
+def held_noise(model: ScoreModel, timing: LoopTiming, mode: Mode) -> FloatArray:
+    """(ticks,) standard deviation, volts per second, of noise that is held for a tick."""
     if mode is Mode.ODE:
         return np.zeros(timing.ticks)
-    units_per_s = model.noise.scale * np.sqrt(model.kg * beta / timing.tick_s)
-    return np.asarray(units_per_s * model.volts_per_unit)
+    tau, tick = model_times(model, timing), model.capture_time / timing.ticks
+    density = model.noise.density(model.schedule.beta(tau), model.kg, tau)
+    units_per_tick = density * np.sqrt(tick)
+    return np.asarray(units_per_tick / timing.tick_s * model.volts_per_unit)
 
 
 def dithered(wanted: FloatArray, step: float) -> FloatArray:

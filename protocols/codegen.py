@@ -2,6 +2,7 @@
 
     python -m protocols.codegen            write them all
     python -m protocols.codegen --check    exit 1 when one of them is stale
+    python -m protocols.codegen --limits BOARD    print board_limits.h of another board
 
 All are committed, so that a reader, an editor and a type checker see what is there.
 """
@@ -66,6 +67,9 @@ def _skeleton(description: dict[str, Any]) -> list[Any]:
 
 def main(arguments: list[str]) -> int:
     """Write the generated files, or with `--check` say whether they are stale."""
+    if "--limits" in arguments:
+        sys.stdout.write(codegen_c.render_limits(load_board(arguments[-1])))
+        return 0
     description = load(SOURCE.read_text(encoding="utf-8"))
     wanted = {
         TARGET: render_python(description, fingerprint(description)),

@@ -277,6 +277,13 @@ def limit_code(volts: float, board: BoardDescription) -> int:
     return max(0, min(board.code_max, code))
 
 
+def limit_multiply(board: BoardDescription) -> int:
+    """The largest distance from the middle of a row's code that stays at the read level."""
+    full = board.converters.multiply_full_scale_volts * (1.0 + DAC_GAIN_MARGIN)
+    code = math.floor(board.limits.read_volts / full * board.code_zero - DAC_OFFSET_MARGIN_CODES)
+    return max(0, min(board.code_zero - 1, code))
+
+
 def limit_energy(part: OperationLimits, board: BoardDescription) -> int:
     """The energy limit of an operation on the wire, for every converter within the margins."""
     limits, line_max = board.limits, limit_code(board.limits.line_volts_of(part), board)
@@ -308,6 +315,7 @@ def render_limits(board: BoardDescription) -> str:
         "HIDDEN_WIDTH": loop.hidden_width,
         "LADDER_STEPS": LADDER_STEPS,
         "READ_CODE_MAX": limit_code(limits.read_volts, board),
+        "MULTIPLY_CODE_MAX": limit_multiply(board),
         **_operation("SET", limits.set, board),
         **_operation("RESET", limits.reset, board),
         **_operation("FORM", limits.form, board),
@@ -319,6 +327,7 @@ def render_limits(board: BoardDescription) -> str:
         "WIDTH_TICK_NS": _nanoseconds(board.converters.width_tick_s),
         "PULSE_OVERHEAD_NS": _nanoseconds(timing.pulse_overhead_s),
         "READ_NS": _nanoseconds(timing.read_s),
+        "VECTOR_NS": _nanoseconds(timing.vector_s),
         "RUN_OVERHEAD_NS": _nanoseconds(timing.run_overhead_s),
         "PRESET_SETTLE_NS": _nanoseconds(loop.preset_settle_s),
         "BAUD": timing.baud,

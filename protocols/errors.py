@@ -50,6 +50,15 @@ class TargetError(InputError):
     """A conductance target is outside the window that the cells can be programmed to."""
 
 
+# --- this computer ---------------------------------------------------------------------------
+
+
+class KernelError(HilError):
+    """The simulator's compiled kernel cannot be built or loaded on this computer."""
+
+    exit_code = 2
+
+
 # --- the line --------------------------------------------------------------------------------
 
 
@@ -152,3 +161,12 @@ class RecordError(HilError):
     """A run folder or journal cannot be written or read."""
 
     exit_code = 10
+
+
+# --- clusters --------------------------------------------------------------------------------
+
+
+class ClusterError(HilError):
+    """A cluster's scheduler cannot be reached, or its workers cannot do what a study needs."""
+
+    exit_code = 11

@@ -19,7 +19,10 @@ from protocols.errors import ConfigError, FileError
 from protocols.files import MAX_YAML_BYTES, parse_yaml, read_text
 
 Positive = Annotated[float, Field(gt=0)]
-Lines = Annotated[int, Field(ge=1, le=256)]
+LINES_MAX = 512
+"""Most rows, and most columns, of an array. The wire has room for more."""
+
+Lines = Annotated[int, Field(ge=1, le=LINES_MAX)]
 MAX_FILE_BYTES = MAX_YAML_BYTES
 _MOST_FINDINGS = 20
 _LONGEST_TEXT = 200
@@ -39,6 +42,7 @@ class Converters(_Part):
     initial_full_scale_volts: Positive
     sample_full_scale_volts: Positive
     probe_full_scale_volts: Positive
+    multiply_full_scale_volts: Positive
     feedback_ohm_per_code: Positive
     reference_siemens_per_code: Positive
     width_tick_s: Positive
@@ -133,10 +137,14 @@ def _slower(volts: float, volts_per_s: float | None, edge_s: float) -> float:
 
 
 class Timing(_Part):
-    """Fixed cost of each primitive in board time; a frame costs its bytes on the line as well."""
+    """Fixed cost of each primitive in board time; a frame costs its bytes on the line as well.
+
+    `vector_s` is what one vector of `multiply` costs beside its conversions.
+    """
 
     pulse_overhead_s: Positive
     read_s: Positive
+    vector_s: Positive
     run_overhead_s: Positive
     frame_overhead_s: Positive
     baud: Annotated[int, Field(ge=300)]

@@ -12,8 +12,8 @@ from typing import ClassVar
 
 from protocols.codec import Message, Record, Status, field
 
-PROTOCOL_VERSION = 1
-FINGERPRINT = 0xBD13FF90
+PROTOCOL_VERSION = 2
+FINGERPRINT = 0xDBE08D4E
 PAYLOAD_BYTES = 220
 
 
@@ -172,6 +172,7 @@ class HelloResponse(Message):
         field("rows", "u16"),
         field("columns", "u16"),
         field("read_code_max", "u16"),
+        field("multiply_code_max", "u16"),
         field("set_gate_max", "u16"),
         field("set_line_max", "u16"),
         field("set_width_max", "u32"),
@@ -192,7 +193,7 @@ class HelloResponse(Message):
         field("trajectories_max", "u16"),
         field("trace_points_max", "u16"),
     )
-    STRUCT = struct.Struct("<IHHI16sQBBBHHHHHHIHHIHHIIIIIIIIHHH")
+    STRUCT = struct.Struct("<IHHI16sQBBBHHHHHHHIHHIHHIIIIIIIIHHH")
     CODE: ClassVar[int] = 0x01
     KIND: ClassVar[str] = "learn"
     SCOPE: ClassVar[str] = "any"
@@ -210,6 +211,7 @@ class HelloResponse(Message):
     rows: int
     columns: int
     read_code_max: int
+    multiply_code_max: int
     set_gate_max: int
     set_line_max: int
     set_width_max: int
@@ -463,14 +465,14 @@ class PulseReadRequestEntry(Record):
 
     NAME: ClassVar[str] = "pulse_read.entries"
     FIELDS = (
-        field("row", "u8"),
-        field("column", "u8"),
+        field("row", "u16"),
+        field("column", "u16"),
         field("operation", "u8", maximum=2),
         field("gate_code", "u16", maximum=4095),
         field("line_code", "u16", maximum=4095),
         field("width_ticks", "u32", minimum=1),
     )
-    STRUCT = struct.Struct("<BBBHHI")
+    STRUCT = struct.Struct("<HHBHHI")
 
     row: int
     column: int
@@ -531,8 +533,8 @@ class ReadRequestEntry(Record):
     """What is asked for one item of `read`."""
 
     NAME: ClassVar[str] = "read.entries"
-    FIELDS = (field("row", "u8"), field("column", "u8"))
-    STRUCT = struct.Struct("<BB")
+    FIELDS = (field("row", "u16"), field("column", "u16"))
+    STRUCT = struct.Struct("<HH")
 
     row: int
     column: int
@@ -653,8 +655,8 @@ class ReadReferenceRequestEntry(Record):
     """What is asked for one item of `read_reference`."""
 
     NAME: ClassVar[str] = "read_reference.entries"
-    FIELDS = (field("column", "u8"), field("resistor", "u8", maximum=3))
-    STRUCT = struct.Struct("<BB")
+    FIELDS = (field("column", "u16"), field("resistor", "u8", maximum=3))
+    STRUCT = struct.Struct("<HB")
 
     column: int
     resistor: int
@@ -714,11 +716,11 @@ class LineCheckRequestEntry(Record):
     NAME: ClassVar[str] = "line_check.entries"
     FIELDS = (
         field("driven", "u8", maximum=2),
-        field("line", "u8"),
+        field("line", "u16"),
         field("probe", "u8", maximum=4),
-        field("probed", "u8"),
+        field("probed", "u16"),
     )
-    STRUCT = struct.Struct("<BBBB")
+    STRUCT = struct.Struct("<BHBH")
 
     driven: int
     line: int
@@ -777,6 +779,75 @@ class LineCheckResponse(Message):
 
     time_us: int
     entries: tuple[LineCheckResponseEntry, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MultiplyRequestEntry(Record):
+    """What is asked for one item of `multiply`."""
+
+    NAME: ClassVar[str] = "multiply.entries"
+    FIELDS = (field("code", "u16", maximum=4095),)
+    STRUCT = struct.Struct("<H")
+
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class MultiplyRequest(Message):
+    """Multiplies a block with vectors, at the read level.
+
+    Each row gets its code, each column is converted.
+    """
+
+    NAME: ClassVar[str] = "multiply"
+    FIELDS = (
+        field("first_row", "u16"),
+        field("first_column", "u16"),
+        field("inputs", "u16", minimum=1),
+        field("columns", "u16", minimum=1),
+        field("scale", "u8", maximum=3),
+        field("samples", "u8", minimum=1, maximum=16),
+    )
+    STRUCT = struct.Struct("<HHHHBB")
+    CODE: ClassVar[int] = 0x25
+    KIND: ClassVar[str] = "learn"
+    SCOPE: ClassVar[str] = "session"
+    ENTRY = MultiplyRequestEntry
+
+    first_row: int
+    first_column: int
+    inputs: int
+    columns: int
+    scale: int
+    samples: int
+    entries: tuple[MultiplyRequestEntry, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MultiplyResponseEntry(Record):
+    """What comes back for one item of `multiply`."""
+
+    NAME: ClassVar[str] = "multiply.entries"
+    FIELDS = (field("sum", "u16"),)
+    STRUCT = struct.Struct("<H")
+
+    sum: int
+
+
+@dataclass(frozen=True, slots=True)
+class MultiplyResponse(Message):
+    """Answer to `multiply`."""
+
+    NAME: ClassVar[str] = "multiply"
+    FIELDS = (field("time_us", "u64"),)
+    STRUCT = struct.Struct("<Q")
+    CODE: ClassVar[int] = 0x25
+    KIND: ClassVar[str] = "learn"
+    SCOPE: ClassVar[str] = "session"
+    ENTRY = MultiplyResponseEntry
+
+    time_us: int
+    entries: tuple[MultiplyResponseEntry, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -920,15 +991,15 @@ class LoopLayerRequest(Message):
     NAME: ClassVar[str] = "loop_layer"
     FIELDS = (
         field("layer", "u8", maximum=2),
-        field("first_row", "u8"),
-        field("first_column", "u8"),
-        field("inputs", "u8", minimum=1),
-        field("outputs", "u8", minimum=1),
+        field("first_row", "u16"),
+        field("first_column", "u16"),
+        field("inputs", "u16", minimum=1),
+        field("outputs", "u16", minimum=1),
         field("differential", "u8", maximum=1),
         field("feedback_code", "u16", minimum=1, maximum=4095),
         field("reference_code", "u16", maximum=4095),
     )
-    STRUCT = struct.Struct("<BBBBBBHH")
+    STRUCT = struct.Struct("<BHHHHBHH")
     CODE: ClassVar[int] = 0x34
     KIND: ClassVar[str] = "act"
     SCOPE: ClassVar[str] = "session"
@@ -1368,6 +1439,7 @@ REQUESTS: dict[int, type[Message]] = {
     0x22: LoopbackRequest,
     0x23: ReadReferenceRequest,
     0x24: LineCheckRequest,
+    0x25: MultiplyRequest,
     0x30: WaveBeginRequest,
     0x31: WaveLoadRequest,
     0x32: WaveClassRequest,
@@ -1396,6 +1468,7 @@ RESPONSES: dict[int, type[Message]] = {
     0x22: LoopbackResponse,
     0x23: ReadReferenceResponse,
     0x24: LineCheckResponse,
+    0x25: MultiplyResponse,
     0x30: WaveBeginResponse,
     0x31: WaveLoadResponse,
     0x32: WaveClassResponse,

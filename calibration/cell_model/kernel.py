@@ -32,6 +32,13 @@ def compiled(function: Function) -> Function:
     return cast(Function, numba.njit(cache=True)(function))
 
 
+def compiled_fast(function: Function) -> Function:
+    """The same for inner loops: terms may be added in another order, and nothing is divided by
+    zero in them; results differ by rounding."""
+    flags = {"contract", "reassoc", "arcp", "nsz"}
+    return cast(Function, numba.njit(cache=True, error_model="numpy", fastmath=flags)(function))
+
+
 class Numbers(NamedTuple):
     """A model as plain arrays for the compiled functions."""
 

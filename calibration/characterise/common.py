@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,7 @@ UNFORMED_SIEMENS = 1e-6
 """A cell that reads below it is taken for one that was never formed, as in programming."""
 
 Wait = Callable[[float], None]
+Group = TypeVar("Group")
 
 
 class Stop(Enum):
@@ -285,6 +286,31 @@ def adapt(
         used = rig.spent(params)
         if used is not None:
             return used
+
+
+def by_groups(
+    rig: Rig,
+    params: RoutineParams,
+    waiting: Iterable[Group],
+    measure: Callable[[Group], None],
+    tight: Callable[[], bool],
+) -> Stop:
+    """Measure one group in each round, as `adapt` does; Stop.CELLS when no group is left.
+
+    Args:
+        waiting: the groups, most often of cells.
+        measure: measures one of them and keeps what it found.
+        tight: as in `adapt`.
+    """
+    left = iter(waiting)
+
+    def grow() -> Stop | None:
+        for group in left:
+            measure(group)
+            return None
+        return Stop.CELLS
+
+    return adapt(rig, params, grow, tight)
 
 
 def groups(cells: Cells, size: int) -> Iterator[Cells]:

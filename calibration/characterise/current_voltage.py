@@ -20,13 +20,13 @@ from calibration.characterise.common import (
     Cost,
     Rig,
     RoutineParams,
-    Stop,
-    adapt,
+    by_groups,
     groups,
     need,
 )
 from calibration.characterise.intervals import Interval, bootstrap
 from calibration.characterise.levels import Levels, bring, joined, middle, name
+from drivers.rram.geometry import Cells
 from drivers.rram.macro import Macro
 from protocols.errors import InputError
 
@@ -93,15 +93,11 @@ def run(rig: Rig, params: CurrentVoltageParams) -> Characterisation:
     parts: list[Levels] = []
     found: list[FloatArray] = []
 
-    def grow() -> Stop | None:
-        cells = next(waiting, None)
-        if cells is None:
-            return Stop.CELLS
+    def measure(cells: Cells) -> None:
         parts.append(bring(rig, cells, params.levels_siemens))
         rig.wait(params.settle_s)
         found.append(_sweep(rig, parts[-1], readers, params))
         rig.tell(params.most_cells, f"current-voltage: {len(parts)} groups of cells")
-        return None
 
     volts = np.array([reader.read_volts for reader in readers])
 
@@ -109,7 +105,7 @@ def run(rig: Rig, params: CurrentVoltageParams) -> Characterisation:
         ratios = [v for k, v in _figures(parts, found, volts, params).items() if "ratio" in k]
         return all(one.half_width <= params.ratio_half_width for one in ratios)
 
-    stop = adapt(rig, params, grow, tight)
+    stop = by_groups(rig, params, waiting, measure, tight)
     return Characterisation(
         KIND,
         _figures(parts, found, volts, params),

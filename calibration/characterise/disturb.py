@@ -20,8 +20,7 @@ from calibration.characterise.common import (
     Cost,
     Rig,
     RoutineParams,
-    Stop,
-    adapt,
+    by_groups,
 )
 from calibration.characterise.intervals import SEED, Interval
 from calibration.characterise.sweeps import Pulse
@@ -91,23 +90,19 @@ def run(rig: Rig, params: DisturbParams) -> Characterisation:
     Raises:
         InputError: fewer than two columns have two formed cells or more.
     """
-    waiting = iter(_groups(rig.cells[: params.most_cells], params))
+    waiting = _groups(rig.cells[: params.most_cells], params)
     found: dict[str, list[tuple[FloatArray, FloatArray]]] = {"reset": [], "set": []}
 
-    def grow() -> Stop | None:
-        group = next(waiting, None)
-        if group is None:
-            return Stop.CELLS
+    def measure(group: _Group) -> None:
         for kind in found:
             found[kind].append(_phase(rig, group, kind, params))
         rig.tell(params.most_cells, f"disturb: {len(found['set'])} groups of columns")
-        return None
 
     def tight() -> bool:
         shifts = [v for k, v in _figures(found, params).items() if k.startswith("shift_")]
         return all(one.half_width <= params.shift_half_width for one in shifts)
 
-    stop = adapt(rig, params, grow, tight)
+    stop = by_groups(rig, params, waiting, measure, tight)
     arrays = {"pulses": np.array((0, *params.looks))}
     for kind, parts in found.items():
         arrays[f"{kind}_victims_ln"] = np.concatenate([victims for victims, _ in parts])

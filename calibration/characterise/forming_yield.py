@@ -11,8 +11,7 @@ from calibration.characterise.common import (
     Cost,
     Rig,
     RoutineParams,
-    Stop,
-    adapt,
+    by_groups,
     groups,
 )
 from calibration.characterise.intervals import Interval, bootstrap, quantile_interval, wilson
@@ -51,14 +50,10 @@ def run(rig: Rig, params: FormingYieldParams) -> Characterisation:
     waiting = groups(rig.cells[: params.most_cells], params.group)
     found: list[FormResult] = []
 
-    def grow() -> Stop | None:
-        cells = next(waiting, None)
-        if cells is None:
-            return Stop.CELLS
+    def measure(cells: Cells) -> None:
         found.append(_form(rig, cells, params))
-        return None
 
-    stop = adapt(rig, params, grow, lambda: _tight(_figures(found, params), params))
+    stop = by_groups(rig, params, waiting, measure, lambda: _tight(_figures(found, params), params))
     return Characterisation(
         KIND, _figures(found, params), _arrays(found), rig.account(stop), params.asked(), _notes()
     )

@@ -13,13 +13,44 @@ from dataclasses import dataclass
 import numpy as np
 
 from calibration.arrays import FloatArray, IntArray
-from calibration.characterise.common import Rig
-from calibration.characterise.levels import bring
+from calibration.characterise.common import PREPARING_PULSES, Cost, Rig, RoutineParams
+from calibration.characterise.levels import LEVELS_SIEMENS, bring
 from drivers.rram.geometry import Cells
 from protocols.errors import InputError
 
 BLOCKS = 8
 APART = 4  # blocks between two means that are compared for the read noise
+
+
+@dataclass(frozen=True)
+class CourseParams(RoutineParams):
+    """Levels, times and cells of what is followed over time.
+
+    Attributes:
+        levels_siemens: where it is wanted.
+        first_s, last_s, per_decade: when the cells are read, since programming.
+        samples: conversions of a reading.
+        group: cells of one round, shared out over the levels; most_cells: of all. Every round
+            takes `last_s`, real on a bench.
+    """
+
+    levels_siemens: tuple[float, ...] = LEVELS_SIEMENS
+    first_s: float = 3.0
+    last_s: float = 3600.0
+    per_decade: int = 2
+    samples: int = 4
+    group: int = 192
+    most_cells: int = 576
+
+    def cost(self, available: int) -> Cost:
+        """At most; programming to a level ends earlier in most cells."""
+        cells = min(self.most_cells, available)
+        times = len(log_times(self.first_s, self.last_s, self.per_decade))
+        reads = self.samples * (times + BLOCKS) + PREPARING_PULSES
+        rounds = -(-cells // self.group)
+        return Cost(
+            cells, cells * PREPARING_PULSES, PREPARING_PULSES, cells * reads, rounds * self.last_s
+        )
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,7 @@ from calibration.characterise.common import (
     Cost,
     Rig,
     RoutineParams,
-    Stop,
-    adapt,
+    by_groups,
     groups,
     need,
 )
@@ -33,6 +32,7 @@ from calibration.characterise.levels import (
     middle,
     name,
 )
+from drivers.rram.geometry import Cells
 
 KIND = "read_noise"
 AVERAGED = (1, 2, 4, 8, 16, 32)
@@ -82,15 +82,11 @@ def run(rig: Rig, params: ReadNoiseParams) -> Characterisation:
     parts: list[Levels] = []
     traces: list[FloatArray] = []
 
-    def grow() -> Stop | None:
-        cells = next(waiting, None)
-        if cells is None:
-            return Stop.CELLS
+    def measure(cells: Cells) -> None:
         parts.append(bring(rig, cells, params.levels_siemens))
         rig.wait(params.settle_s)
         traces.append(rig.series(parts[-1].cells, params.readings))
         rig.tell(params.most_cells, f"read noise: {len(parts)} groups of cells")
-        return None
 
     def tight() -> bool:
         found = _figures(parts, traces, params)
@@ -99,7 +95,7 @@ def run(rig: Rig, params: ReadNoiseParams) -> Characterisation:
             for one in found.values()
         )
 
-    stop = adapt(rig, params, grow, tight)
+    stop = by_groups(rig, params, waiting, measure, tight)
     level, code = joined(parts)[0], rig.code_siemens
     readings = np.concatenate(traces)
     return Characterisation(

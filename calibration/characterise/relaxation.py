@@ -12,64 +12,39 @@ from functools import partial
 import numpy as np
 
 from calibration.characterise.common import (
-    PREPARING_PULSES,
     Characterisation,
-    Cost,
     Rig,
-    RoutineParams,
-    Stop,
-    adapt,
+    by_groups,
     groups,
     need,
 )
 from calibration.characterise.intervals import Interval, bootstrap, mean_interval
-from calibration.characterise.levels import LEVELS_SIEMENS, middle, name
+from calibration.characterise.levels import middle, name
 from calibration.characterise.log_time import (
-    BLOCKS,
     Course,
+    CourseParams,
     follow,
     log_times,
     movement,
     robust_per_decade,
     sd_per_decade,
 )
+from drivers.rram.geometry import Cells
 
 KIND = "relaxation"
 
 
 @dataclass(frozen=True)
-class RelaxationParams(RoutineParams):
-    """Levels, times, and when the cells are enough.
+class RelaxationParams(CourseParams):
+    """Levels and times (`CourseParams`), and when the cells are enough.
 
     Attributes:
-        levels_siemens: where it is wanted.
-        first_s, last_s, per_decade: when the cells are read, since programming.
-        samples: conversions of a reading.
-        group: cells of one round, shared out over the levels; most_cells: of all. Every round
-            takes `last_s`, real on a bench.
         relative_half_width: of the interval of the robust spread at every level; spreads below
             `least_spread` need not be known better than to that.
     """
 
-    levels_siemens: tuple[float, ...] = LEVELS_SIEMENS
-    first_s: float = 3.0
-    last_s: float = 3600.0
-    per_decade: int = 2
-    samples: int = 4
-    group: int = 192
-    most_cells: int = 576
     relative_half_width: float = 0.3
     least_spread: float = 0.003
-
-    def cost(self, available: int) -> Cost:
-        """At most; programming to a level ends earlier in most cells."""
-        cells = min(self.most_cells, available)
-        times = len(log_times(self.first_s, self.last_s, self.per_decade))
-        reads = self.samples * (times + BLOCKS) + PREPARING_PULSES
-        rounds = -(-cells // self.group)
-        return Cost(
-            cells, cells * PREPARING_PULSES, PREPARING_PULSES, cells * reads, rounds * self.last_s
-        )
 
 
 def run(rig: Rig, params: RelaxationParams) -> Characterisation:
@@ -79,15 +54,13 @@ def run(rig: Rig, params: RelaxationParams) -> Characterisation:
     waiting = groups(rig.cells[: params.most_cells], params.group)
     courses: list[Course] = []
 
-    def grow() -> Stop | None:
-        cells = next(waiting, None)
-        if cells is None:
-            return Stop.CELLS
+    def measure(cells: Cells) -> None:
         courses.append(follow(rig, cells, params.levels_siemens, times, params.samples))
         rig.tell(params.most_cells, f"relaxation: {len(courses)} groups of cells")
-        return None
 
-    stop = adapt(rig, params, grow, lambda: _tight(figures(courses, params), params))
+    stop = by_groups(
+        rig, params, waiting, measure, lambda: _tight(figures(courses, params), params)
+    )
     moved = movement(courses)
     arrays = {
         "level": moved.level,

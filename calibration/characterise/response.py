@@ -17,8 +17,7 @@ from calibration.characterise.common import (
     Cost,
     Rig,
     RoutineParams,
-    Stop,
-    adapt,
+    by_groups,
     groups,
     need,
 )
@@ -69,19 +68,15 @@ def run(rig: Rig, params: ResponseParams) -> Characterisation:
     waiting = groups(rig.cells[: params.most_cells], params.group)
     parts: list[ResponseData] = []
 
-    def grow() -> Stop | None:
-        cells = next(waiting, None)
-        if cells is None:
-            return Stop.CELLS
+    def measure(cells: Cells) -> None:
         parts.append(_measure(rig, cells, menu, params, params.seed + len(parts)))
         rig.tell(params.most_cells, f"response: {len(parts)} groups of cells")
-        return None
 
     def tight() -> bool:
         found = _figures(ResponseData.join(parts), params)
         return all(one.half_width <= params.ln_half_width for one in found.values())
 
-    stop = adapt(rig, params, grow, tight)
+    stop = by_groups(rig, params, waiting, measure, tight)
     records = ResponseData.join(parts)
     model = None if params.start is None else CellModel.fit(records, params.start)
     return Characterisation(

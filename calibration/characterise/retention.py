@@ -15,21 +15,17 @@ from scipy.special import ndtr
 
 from calibration.arrays import FloatArray
 from calibration.characterise.common import (
-    PREPARING_PULSES,
     Characterisation,
-    Cost,
     Rig,
-    RoutineParams,
-    Stop,
-    adapt,
+    by_groups,
     groups,
     need,
 )
 from calibration.characterise.intervals import Interval, bootstrap, mean_interval, wilson
 from calibration.characterise.levels import middle, name
 from calibration.characterise.log_time import (
-    BLOCKS,
     Course,
+    CourseParams,
     Movement,
     follow,
     log_times,
@@ -37,42 +33,25 @@ from calibration.characterise.log_time import (
     sd_per_decade,
 )
 from calibration.programming import default_tolerance
+from drivers.rram.geometry import Cells
 
 KIND = "retention"
 TEN_YEARS_S = 10.0 * 365.25 * 86400.0
 
 
 @dataclass(frozen=True)
-class RetentionParams(RoutineParams):
-    """Levels, times, and when the cells are enough.
+class RetentionParams(CourseParams):
+    """Levels and times (`CourseParams`), and when the cells are enough.
 
     Attributes:
-        levels_siemens: where it is wanted.
-        first_s, last_s, per_decade: when the cells are read, since programming.
-        samples: conversions of a reading.
-        group: cells of one round, shared out over the levels; most_cells: of all. Every round
-            takes `last_s`, real on a bench.
         share_half_width: of the interval of the share that is left at `last_s`, at every level.
     """
 
     levels_siemens: tuple[float, ...] = (80e-6, 120e-6, 165e-6, 205e-6)
     first_s: float = 10.0
     last_s: float = 86400.0
-    per_decade: int = 2
-    samples: int = 4
-    group: int = 192
     most_cells: int = 384
     share_half_width: float = 0.1
-
-    def cost(self, available: int) -> Cost:
-        """At most; programming to a level ends earlier in most cells."""
-        cells = min(self.most_cells, available)
-        times = len(log_times(self.first_s, self.last_s, self.per_decade))
-        reads = self.samples * (times + BLOCKS) + PREPARING_PULSES
-        rounds = -(-cells // self.group)
-        return Cost(
-            cells, cells * PREPARING_PULSES, PREPARING_PULSES, cells * reads, rounds * self.last_s
-        )
 
 
 def run(rig: Rig, params: RetentionParams) -> Characterisation:
@@ -82,19 +61,15 @@ def run(rig: Rig, params: RetentionParams) -> Characterisation:
     waiting = groups(rig.cells[: params.most_cells], params.group)
     courses: list[Course] = []
 
-    def grow() -> Stop | None:
-        cells = next(waiting, None)
-        if cells is None:
-            return Stop.CELLS
+    def measure(cells: Cells) -> None:
         courses.append(follow(rig, cells, params.levels_siemens, times, params.samples))
         rig.tell(params.most_cells, f"retention: {len(courses)} groups of cells")
-        return None
 
     def tight() -> bool:
         left = [v for k, v in _figures(courses, params).items() if k.startswith("left_")]
         return all(one.half_width <= params.share_half_width for one in left)
 
-    stop = adapt(rig, params, grow, tight)
+    stop = by_groups(rig, params, waiting, measure, tight)
     moved = movement(courses)
     arrays = {
         "level": moved.level,

@@ -20,8 +20,7 @@ from calibration.characterise.common import (
     Cost,
     Rig,
     RoutineParams,
-    Stop,
-    adapt,
+    by_groups,
     groups,
     need,
 )
@@ -125,16 +124,13 @@ def sweep(rig: Rig, direction: Direction, kind: str, params: SweepParams) -> Cha
     params.check()
     need(rig.cells, 8, kind)
     _check_limits(rig, direction, params)
-    waiting = groups(rig.cells[: params.most_cells], params.group)
+    parts = groups(rig.cells[: params.most_cells], params.group)
+    waiting = (cells for cells in parts if len(cells) >= 2)
     rows: list[NDArray[Any]] = []
 
-    def grow() -> Stop | None:
-        cells = next(waiting, None)
-        if cells is None or len(cells) < 2:
-            return Stop.CELLS
+    def measure(cells: Cells) -> None:
         rows.append(_measure(rig, cells, direction, params))
         rig.tell(params.most_cells, f"{kind}: {len(rows)} groups of cells")
-        return None
 
     def tight() -> bool:
         values, found = table(np.concatenate(rows), GATE, "gate_volts")
@@ -143,7 +139,7 @@ def sweep(rig: Rig, direction: Direction, kind: str, params: SweepParams) -> Cha
         threshold = _threshold(values, found, params)
         return threshold.half_width <= params.threshold_half_width
 
-    stop = adapt(rig, params, grow, tight)
+    stop = by_groups(rig, params, waiting, measure, tight)
     return Characterisation(
         kind,
         _figures(rows, direction, params),

@@ -22,13 +22,13 @@ from calibration.characterise.common import (
     Cost,
     Rig,
     RoutineParams,
-    Stop,
-    adapt,
+    by_groups,
     groups,
     need,
 )
 from calibration.characterise.intervals import SEED, Interval, quantile_interval, wilson
 from calibration.characterise.read_noise import deviations
+from drivers.rram.geometry import Cells
 
 KIND = "telegraph"
 EM_ROUNDS = 25
@@ -155,10 +155,7 @@ def run(rig: Rig, params: TelegraphParams) -> Characterisation:
     waiting = groups(rig.cells[: params.most_cells], params.group)
     traces: list[FloatArray] = []
 
-    def grow() -> Stop | None:
-        cells = next(waiting, None)
-        if cells is None:
-            return Stop.CELLS
+    def measure(cells: Cells) -> None:
         rig.program(cells, np.full(len(cells), params.level_siemens))
         rig.wait(params.settle_s)
         blocks = []
@@ -167,14 +164,13 @@ def run(rig: Rig, params: TelegraphParams) -> Characterisation:
             rig.wait(params.pause_s)
         traces.append(np.concatenate(blocks, axis=1))
         rig.tell(params.most_cells, f"telegraph noise: {len(traces)} groups of cells")
-        return None
 
     def tight() -> bool:
         found, _ = detect(np.concatenate(traces), params.false_alarms)
         share = wilson(int(found.sum()), found.size, params.confidence)
         return share.half_width <= params.share_half_width
 
-    stop = adapt(rig, params, grow, tight)
+    stop = by_groups(rig, params, waiting, measure, tight)
     readings = np.concatenate(traces)
     found, fit = detect(readings, params.false_alarms)
     return Characterisation(

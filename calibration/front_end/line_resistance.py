@@ -18,9 +18,13 @@ import numpy as np
 from calibration.arrays import FloatArray
 from drivers.rram.geometry import Cells
 from drivers.rram.macro import Macro
+from drivers.rram.pulses import PulseBatch
 from protocols.errors import CalibrationError, InputError
+from protocols.messages import Operation
 
 SEGMENTS = ("bit_line", "source_line")
+_STRONGEST = {"gate_volts": 3.5, "line_volts": 3.5, "width_s": 1e-6}  # within the limits
+_ARM_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,44 @@ class LineResult:
             "cells": len(self.cells),
             "samples": self.samples,
         }
+
+
+def far_and_near(cells: Cells, share: float) -> Cells:
+    """The `share` of the cells that tells most of the lines: half with the shortest ways through
+    the array, half with the longest.
+
+    Raises:
+        InputError: `share` is not in (0, 1].
+    """
+    if not 0.0 < share <= 1.0:
+        raise InputError(f"line resistance: a share of {share} of the cells; (0, 1] is allowed")
+    half = max(int(0.5 * share * len(cells)), 1)
+    order = np.argsort(cells.rows + cells.columns, kind="stable")
+    return cells[np.union1d(order[:half], order[-half:])]
+
+
+def set_alike(macro: Macro, cells: Cells, pulses: int = 1) -> None:
+    """Brings cells to where the strongest SET that the limits allow leaves them, `pulses` each.
+
+    What such a SET ends at depends little on the line voltage, so that the lines hardly show in
+    it, and the cells differ least there.
+
+    Raises:
+        InputError: no pulses.
+        SafetyError: the board is in a safe state.
+    """
+    if pulses < 1:
+        raise InputError(f"line resistance: {pulses} pulses; 1 or more are needed")
+    top = {name: macro.limits.bound(Operation.SET, name).value for name in _STRONGEST}
+    n = len(cells)
+    batch = PulseBatch(
+        cells,
+        np.full(n, int(Operation.SET)),
+        *(np.full(n, min(most, top[name])) for name, most in _STRONGEST.items()),
+    )
+    with macro.armed(_ARM_S, renewing=True):
+        for number in range(pulses):
+            macro.pulse_read(batch, label=f"lines {number + 1}")
 
 
 def run(macro: Macro, cells: Cells, params: LineParams | None = None) -> LineResult:

@@ -100,7 +100,7 @@ def plain_params(params: ProgramParams) -> dict[str, Any]:
     return plain
 
 
-def recipe_programmer(params: ProgramParams) -> RecipeProgrammer | None:
+def recipe_programmer(params: ProgramParams) -> RecipeProgrammer[Any] | None:
     """The programmer of these parameters if it is made of a recipe, else None."""
     made = make_programmer(params)
     return made if isinstance(made, RecipeProgrammer) else None

@@ -11,8 +11,6 @@ swept by the authors and are chosen here.)
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,7 +19,6 @@ from calibration.arrays import BoolArray, IntArray
 from calibration.programming.fppv import JumpParams, Jumps
 from calibration.programming.ispp import Ramp
 from calibration.programming.job import NONE, RESET, SET, Job, RecipeProgrammer
-from calibration.programming.pairs import PairTrim
 from drivers.rram.geometry import Cells
 from drivers.rram.pulses import PulseBatch
 from protocols.errors import InputError
@@ -140,27 +137,16 @@ class CoarseFineRecipe(Jumps):
 
     def extremes(self, cell: Cells) -> tuple[PulseBatch, ...]:
         """Those of the jumps, and the ends of the fine ramps."""
-        return (
-            *super().extremes(cell),
-            self.strongest(cell, SET),
-            self.strongest(cell, RESET),
-        )
+        jumps = Jumps.strongest(self, cell, SET), Jumps.strongest(self, cell, RESET)
+        return (*jumps, *super().extremes(cell))
 
 
-class CoarseFine(RecipeProgrammer):
+class CoarseFine(RecipeProgrammer[CoarseFineParams]):
     """Coarse-and-fine programming as a `Programmer`."""
 
     name = "coarse_fine"
-
-    def __init__(
-        self,
-        params: CoarseFineParams | None = None,
-        wait: Callable[[float], None] = time.sleep,
-        pairs: PairTrim | None = None,
-    ) -> None:
-        self.own = params or CoarseFineParams()
-        super().__init__(self.own, wait, pairs)
+    params_type = CoarseFineParams
 
     def recipe(self) -> CoarseFineRecipe:
         """Every cell in its coarse phase."""
-        return CoarseFineRecipe(self.own)
+        return CoarseFineRecipe(self.params)

@@ -10,17 +10,14 @@ its own voltage; that is this project's addition and the default.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from calibration.arrays import BoolArray, FloatArray, IntArray
 from calibration.programming import ProgramParams
-from calibration.programming.job import NONE, RESET, SET, Job, RecipeProgrammer
+from calibration.programming.job import NONE, RESET, SET, Job, Recipe, RecipeProgrammer
 from calibration.programming.levels import LevelTable, set_gate_100ns
-from calibration.programming.pairs import PairTrim
 from drivers.rram.geometry import Cells
 from drivers.rram.pulses import PulseBatch
 from protocols.errors import InputError
@@ -75,7 +72,7 @@ class FppvParams(JumpParams):
     """As `JumpParams`."""
 
 
-class Jumps:
+class Jumps(Recipe):
     """What jumping routines share: the gate of every cell, erasing, the strongest pulses."""
 
     def __init__(self, params: JumpParams) -> None:
@@ -123,10 +120,6 @@ class Jumps:
             width_s=p.erase_width_s,
         )
 
-    def extremes(self, cell: Cells) -> tuple[PulseBatch, ...]:
-        """The highest gate, and the strongest erasing pulse."""
-        return Jumps.strongest(self, cell, SET), Jumps.strongest(self, cell, RESET)
-
 
 class FppvRecipe(Jumps):
     """The same SET below the target, the same RESET above it."""
@@ -145,20 +138,12 @@ class FppvRecipe(Jumps):
         self.gate[cell] = self.bounded(self.gate[cell] + step)
 
 
-class Fppv(RecipeProgrammer):
+class Fppv(RecipeProgrammer[FppvParams]):
     """Fixed-pulse programming as a `Programmer`."""
 
     name = "fppv"
-
-    def __init__(
-        self,
-        params: FppvParams | None = None,
-        wait: Callable[[float], None] = time.sleep,
-        pairs: PairTrim | None = None,
-    ) -> None:
-        self.own = params or FppvParams()
-        super().__init__(self.own, wait, pairs)
+    params_type = FppvParams
 
     def recipe(self) -> FppvRecipe:
         """Every cell at the table's voltage."""
-        return FppvRecipe(self.own)
+        return FppvRecipe(self.params)

@@ -17,16 +17,13 @@ are read again with several samples: those that moved out are programmed again, 
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from calibration.arrays import BoolArray, FloatArray, IntArray
 from calibration.programming import ProgramParams
-from calibration.programming.job import NONE, RESET, SET, Job, RecipeProgrammer
-from calibration.programming.pairs import PairTrim
+from calibration.programming.job import NONE, RESET, SET, Job, Recipe, RecipeProgrammer
 from drivers.rram.geometry import Cells
 from drivers.rram.pulses import PulseBatch
 from protocols.errors import InputError
@@ -85,26 +82,18 @@ class IsppParams(ProgramParams):
     from_erased: bool = False
 
 
-class Ispp(RecipeProgrammer):
+class Ispp(RecipeProgrammer[IsppParams]):
     """Incremental-step programming as a `Programmer`."""
 
     name = "ispp"
-
-    def __init__(
-        self,
-        params: IsppParams | None = None,
-        wait: Callable[[float], None] = time.sleep,
-        pairs: PairTrim | None = None,
-    ) -> None:
-        self.own = params or IsppParams()
-        super().__init__(self.own, wait, pairs)
+    params_type = IsppParams
 
     def recipe(self) -> IsppRecipe:
         """Two fresh ramps per cell."""
-        return IsppRecipe(self.own)
+        return IsppRecipe(self.params)
 
 
-class IsppRecipe:
+class IsppRecipe(Recipe):
     """The two ramps of every cell."""
 
     name = "ispp"
@@ -162,7 +151,3 @@ class IsppRecipe:
             line_volts=p.reset_line.stop_volts,
             width_s=p.reset_width_s,
         )
-
-    def extremes(self, cell: Cells) -> tuple[PulseBatch, ...]:
-        """The ends of both ramps."""
-        return self.strongest(cell, SET), self.strongest(cell, RESET)

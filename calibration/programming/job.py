@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -35,6 +35,7 @@ from protocols.messages import Operation
 
 SET, RESET = int(Operation.SET), int(Operation.RESET)
 NONE = -1
+P = TypeVar("P", bound=ProgramParams)
 
 ANSWER_WITHIN = 9
 HURRY = (0.35, 0.7, 1.0, 1.0)
@@ -50,6 +51,8 @@ class Recipe(Protocol):
     """Which pulse each cell gets next. One instance serves one run."""
 
     name: str
+    on_menu: bool = False
+    """Whether all pulses that it gives are entries of the menu as they stand."""
 
     def begin(self, job: Job) -> None:
         """Make the state of every cell of a run; `job.reading` holds the first readings."""
@@ -74,8 +77,8 @@ class Recipe(Protocol):
 
     def extremes(self, cell: Cells) -> tuple[PulseBatch, ...]:
         """For one cell: pulses whose limits bound those of all pulses that this recipe may give;
-        they are checked before the first pulse."""
-        ...
+        they are checked before the first pulse. The strongest ones, if a recipe has no others."""
+        return self.strongest(cell, SET), self.strongest(cell, RESET)
 
 
 class Job:
@@ -231,7 +234,11 @@ class Job:
                 share = np.array(HURRY)[np.minimum(step[mine], len(HURRY) - 1)]
                 top = self.recipe.strongest(self.cells[active[mine]], kind)
                 batch = nearer(batch, mine, top, share)
-        return self._snapped(batch)
+        return self._snapped(batch) if self.hurried.any() else self._as_menu(batch)
+
+    def _as_menu(self, batch: PulseBatch) -> PulseBatch:
+        """The recipe's own pulses on the menu's grid."""
+        return batch if self.recipe.on_menu else self._snapped(batch)
 
     def _snapped(self, batch: PulseBatch) -> PulseBatch:
         menu = self.params.menu
@@ -257,7 +264,7 @@ class Job:
             mine = np.flatnonzero(batch.operation == kind)
             if not mine.size:
                 continue
-            top = self._snapped(self.recipe.strongest(self.cells[active[mine]], kind))
+            top = self._as_menu(self.recipe.strongest(self.cells[active[mine]], kind))
             out[mine] = np.logical_and.reduce(
                 [getattr(batch, name)[mine] >= (1 - 1e-9) * getattr(top, name) for name in _SIZES]
             )
@@ -340,23 +347,26 @@ def program(
     return (kind or Job)(macro, cells, wanted, params, recipe, progress, pairs).run(wait)
 
 
-class RecipeProgrammer:
-    """A `Programmer` made of a recipe; subclasses say which one."""
+class RecipeProgrammer(Generic[P]):
+    """A `Programmer` made of a recipe; subclasses say which one, and of which parameters."""
 
     name = ""
+    params_type: type[P]
 
     def __init__(
         self,
-        params: ProgramParams,
+        params: P | None = None,
         wait: Callable[[float], None] = time.sleep,
         pairs: PairTrim | None = None,
     ) -> None:
-        """`wait` lets seconds of bench time pass; a simulated board has its own (`advance`).
+        """Without parameters, those of the class by default.
+
+        `wait` lets seconds of bench time pass; a simulated board has its own (`advance`).
 
         With `pairs` the cells are those of its placement, in its order, and each pair's difference
         is what is programmed.
         """
-        self.params = params
+        self.params = self.params_type() if params is None else params
         self.wait = wait
         self.pairs = pairs
 

@@ -10,7 +10,6 @@ in one batch, so round trips count rounds.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -20,9 +19,8 @@ import numpy as np
 from calibration.arrays import FloatArray, IntArray
 from calibration.cell_model import CellModel
 from calibration.programming import ProgramParams
-from calibration.programming.job import RESET, SET, Job, RecipeProgrammer
+from calibration.programming.job import RESET, SET, Job, Recipe, RecipeProgrammer
 from calibration.programming.menu import PulseMenu
-from calibration.programming.pairs import PairTrim
 from calibration.programming.predictive_belief import Belief, choose, surprises, update
 from calibration.programming.predictive_job import SureJob
 from calibration.programming.predictive_lists import SHIFTS, fill_lists, nodes_of
@@ -47,6 +45,8 @@ class PredictiveParams(ProgramParams):
         model: of the technology (`CellModel.from_profile`) or of this chip (`CellModel.fit`).
         menu: the pulses it chooses from; None takes `PulseMenu.default()`.
         learn: whether cells of a run learn from each other.
+        guard_fraction: of the tolerance that is kept free for errors that all readings of a cell
+            share, as of converters and lines; for where the truth counts.
         limit_tries: pulses at the end of what the menu can do, without getting there, before a
             cell is given up. Cells at the edge of what a technology reaches get there by luck, in
             tens to hundreds of pulses.
@@ -54,15 +54,18 @@ class PredictiveParams(ProgramParams):
 
     model: CellModel | None = None
     aim_fraction: float = 0.8
-    settle_s: tuple[float, ...] = (0.0,) * 16
+    settle_s: tuple[float, ...] = (100.0, 100.0, 30.0, 10.0, 3.0, 1.0) + (0.0,) * 14
     tries_at_stop: int = 30
     learn: bool = True
+    guard_fraction: float = 0.0
     limit_tries: int = 30
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.menu is None:
             object.__setattr__(self, "menu", PulseMenu.default())
+        if not 0.0 <= self.guard_fraction <= 0.5:
+            raise InputError(f"guard_fraction={self.guard_fraction} must lie in [0, 0.5].")
         if self.limit_tries < 1:
             raise InputError(f"limit_tries={self.limit_tries} must be at least 1.")
         for operation in (Operation.SET, Operation.RESET):
@@ -70,44 +73,38 @@ class PredictiveParams(ProgramParams):
                 raise InputError(f"The menu has no {operation.name} pulse; programming needs both.")
 
 
-class Predictive(RecipeProgrammer):
+class Predictive(RecipeProgrammer[PredictiveParams]):
     """Predictive programming as a `Programmer`. Raises InputError without a model."""
 
     name = "predictive"
-
-    def __init__(
-        self,
-        params: PredictiveParams,
-        wait: Callable[[float], None] = time.sleep,
-        pairs: PairTrim | None = None,
-    ) -> None:
-        """See `RecipeProgrammer`."""
-        super().__init__(params, wait, pairs)
-        self.own = params
+    params_type = PredictiveParams
 
     def loop(self, macro: Macro) -> Callable[..., Job]:
         """Cells are ended by how likely they are in; by the plain loop where readings are what
         counts, where pairs move their targets, and where nothing is driven."""
-        model = self.own.model
-        if self.own.count_in == "reading" or self.pairs is not None or macro.dry_run:
+        model = self.params.model
+        if self.params.count_in == "reading" or self.pairs is not None or macro.dry_run:
             return Job
-        return Job if model is None else partial(SureJob, model=model)
+        if model is None:
+            return Job
+        return partial(SureJob, model=model, guard=self.params.guard_fraction)
 
     def recipe(self) -> PredictiveRecipe:
         """A fresh recipe: nothing known of any cell yet."""
-        model, menu = self.own.model, self.own.menu
+        model, menu = self.params.model, self.params.menu
         if model is None or menu is None:
             raise InputError(
                 "Predictive programming needs a cell model: read a technology profile with "
                 "CellModel.from_profile, or fit one to the chip (hil characterise response)."
             )
-        return PredictiveRecipe(planner_of(model, menu), self.own)
+        return PredictiveRecipe(planner_of(model, menu), self.params)
 
 
-class PredictiveRecipe:
+class PredictiveRecipe(Recipe):
     """Which pulse each cell gets next, by belief and expectation."""
 
     name = "predictive"
+    on_menu = True
 
     def __init__(self, planner: Planner, params: PredictiveParams) -> None:
         self.planner, self.params = planner, params
@@ -192,13 +189,10 @@ class PredictiveRecipe:
         job.stuck[cell] |= self.reach.hopeless(cell, k, ln, edge, self.params.limit_tries)
 
     def strongest(self, cells: Cells, operation: int) -> PulseBatch:
-        """The entry that leads furthest in one direction, by the model."""
+        """The entry that leads furthest in one direction, by the model; the whole menu is checked
+        besides."""
         entry = self.planner.furthest(operation)
         return self.planner.menu.batch(cells, np.full(len(cells), entry))
-
-    def extremes(self, cell: Cells) -> tuple[PulseBatch, ...]:
-        """The furthest entries; the whole menu is checked besides."""
-        return tuple(self.strongest(cell, int(k)) for k in (Operation.SET, Operation.RESET))
 
     @staticmethod
     def _ln(siemens: FloatArray) -> FloatArray:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.cell_model.kernel import CYCLE, LATENTS, compiled
+from calibration.cell_model.kernel import CYCLE, LATENTS, compiled, compiled_fast
 from calibration.programming.predictive_lists import expected_cost, node_of
 from calibration.programming.predictive_tables import FIGURES, Tables
 from calibration.programming.predictive_value import phi, u_of
@@ -68,7 +68,7 @@ class Belief(NamedTuple):
         )
 
 
-@compiled
+@compiled_fast
 def predicted(
     mean: F64, spread: F64, loading: Any, rest: float, memory: float
 ) -> tuple[float, float]:  # pragma: no cover - compiled
@@ -85,7 +85,7 @@ def predicted(
     return m, max(v, rest)  # rounding must not make it less
 
 
-@compiled
+@compiled_fast
 def _fruitless(tried: I64, k: int, i: int, grid: F64) -> float:  # pragma: no cover - compiled
     """How often entry k, or the one next to it, was of no use in about this state."""
     count = 0.0
@@ -96,7 +96,7 @@ def _fruitless(tried: I64, k: int, i: int, grid: F64) -> float:  # pragma: no co
     return count
 
 
-@compiled
+@compiled_fast
 def choose(
     cell: Any,
     target: Any,
@@ -115,10 +115,15 @@ def choose(
 
     `last_resort` (K,): entries that no other one can replace, however often they failed.
     """
+    first = np.full(lists.used.size, -1)  # of cells of which nothing is known: alike by slot
     for n in range(cell.size):
         c, i = cell[n], node[n]
         s = lists.slot[target[n], i, belief.kind[c]]
         last = belief.last[c]
+        blank = last < 0 and _is_blank(belief.mean[c], belief.tried[c])
+        if blank and first[s] >= 0:
+            out[n], expected[n] = out[first[s]], expected[first[s]]
+            continue
         best, least = -1, 1e9
         for j in range(lists.used[s]):
             k, ke, ie = lists.entry[s, j], lists.table_entry[s, j], lists.table_node[s, j]
@@ -137,9 +142,20 @@ def choose(
             if cost < least:
                 best, least = k, cost
         out[n], expected[n] = best, least
+        if blank:
+            first[s] = n
 
 
-@compiled
+@compiled_fast
+def _is_blank(mean: F64, tried: I64) -> bool:  # pragma: no cover - compiled
+    """Whether nothing was learned of a cell: readings change the mean."""
+    for a in range(FIGURES):
+        if mean[a] != 0.0:
+            return False
+    return bool(tried[0, 0] < 0)
+
+
+@compiled_fast
 def _outcome(
     b: int,
     k: int,
@@ -157,7 +173,7 @@ def _outcome(
     return ke, ie, u_of(after_ln - add - blur, after), u_of(after_ln - add + blur, after)
 
 
-@compiled
+@compiled_fast
 def _judge(
     c: int,
     k: int,
@@ -188,7 +204,7 @@ def _judge(
     return bool(changed)
 
 
-@compiled
+@compiled_fast
 def surprises(
     cell: Any,
     entry: Any,
@@ -220,7 +236,7 @@ def surprises(
         found[n, 2] = 1.0 if belief.kind[c] == 0 and hi - lo < 1.0 else 0.0
 
 
-@compiled
+@compiled_fast
 def update(
     cell: Any,
     entry: Any,
@@ -266,7 +282,7 @@ def update(
         _learn(belief.mean[c], belief.spread[c], loading, off, v, left)
 
 
-@compiled
+@compiled_fast
 def _forget(mean: F64, spread: F64, kept: float) -> None:  # pragma: no cover - compiled
     mean[CYCLE] *= kept
     for a in range(LATENTS):
@@ -283,7 +299,7 @@ def _restart(mean: F64, spread: F64) -> None:  # pragma: no cover - compiled
         spread[a, a] = 1.0
 
 
-@compiled
+@compiled_fast
 def _learn(
     mean: F64, spread: F64, loading: Any, off: float, v: float, left: float
 ) -> None:  # pragma: no cover - compiled
@@ -298,7 +314,7 @@ def _learn(
             spread[a, b] -= gain[a] * gain[b] * share
 
 
-@compiled
+@compiled_fast
 def within(
     mean: float, variance: float, low: float, high: float, furthest: float
 ) -> tuple[float, float]:  # pragma: no cover - compiled

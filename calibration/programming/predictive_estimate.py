@@ -137,10 +137,10 @@ def hear(
 
 @compiled
 def inside(
-    cell: Any, now_s: float, low: FloatArray, high: FloatArray, look: Any, law: Any, out: FloatArray
+    cell: Any, at_s: Any, low: FloatArray, high: FloatArray, look: Any, law: Any, out: FloatArray
 ) -> None:  # pragma: no cover - compiled
-    """How likely each of `cell` (k,) is between its `low` and `high` (n,) at a time, by the `look`
-    at all n cells; into `out` (k,)."""
+    """How likely each of `cell` (k,) is between its `low` and `high` (n,) at its time `at_s` (k,),
+    by the `look` at all n cells; into `out` (k,)."""
     size = np.empty(_NODES.size)
     weight = np.empty(_NODES.size)
     for n in range(cell.size):
@@ -157,7 +157,7 @@ def inside(
             weight[j] = np.exp(weight[j] - best)
             total += weight[j]
         age = max(look.time_s[c] - look.pulsed_s[c], 0.0) + law.onset_s
-        decades = np.log10(max(now_s - look.time_s[c], 0.0) / age + 1.0)
+        decades = np.log10(max(at_s[n] - look.time_s[c], 0.0) / age + 1.0)
         mean = look.mean[c] * np.exp(law.drift[c] * decades)
         move = look.mean[c] * law.spread[c] * np.sqrt(decades)
         out[n] = 0.0

@@ -11,7 +11,10 @@ likely to *be* in tolerance (`predictive_estimate`), and the time goes where the
 - a pulse begins a cell's relaxation anew, so a cell gets one only where the chance to be in is
   below `worth` *and* its mean is beyond the planner's own window; the quieter a level, the more is
   asked of it;
-- what is aimed at leads the drift of the first second, in which most of it happens.
+- what counts is where a cell is at the end: it is aimed at, and judged by, what drift will have
+  made of it after the waits that are still to come, so that most cells drift in instead of out;
+- a pulse that did nothing leaves a cell as old as it was; how old a cell is that nobody has pulsed
+  yet is not known, so it counts as young.
 """
 
 from __future__ import annotations
@@ -30,12 +33,14 @@ from calibration.programming.predictive_estimate import Look, Noise, hear, insid
 
 BLOCKS = (4, 4, 8, 16, 32, 64)  # readings in a row of one look, as far as there is doubt
 _LANDED = 5  # of these blocks right after a pulse
-_AHEAD_S = 1.0  # what happens within this time of a pulse is counted in when it is judged
+_AHEAD_S = 1.0  # what happens at least within this time of a pulse is counted in
+_STILL = 1.5  # sizes of the read noise within which a pulse did nothing
 _HOPELESS = 0.02  # chance to be in, below which no more readings are spent
 _ROUNDS = 40  # of one pass
 _SPREAD_LN = (0.005, 0.01, 0.035, 0.075)  # of relaxation, ln G per root decade
 _MAY_BE_OUT = (0.02, 0.05, 0.12, 0.35)  # the quieter a level is, the less may be out
-_LOOK_AGAIN = 0.25  # share of that: the chance to be out from which a cell is looked at again
+_LOOK_AGAIN = (0.1, 0.1, 0.25, 0.25)  # share of that: the chance to be out from which a cell is
+# looked at again
 _THOROUGH, _WIDER = 8, 1.25  # passes with this share, and its growth from pass to pass after them
 _DONE_SHARE = 0.0005  # cells that need a pulse, below which the run ends
 
@@ -45,27 +50,38 @@ class SureJob(Job):
 
     Attributes:
         asked: the targets in siemens; `target` holds where pulses aim, which leads the drift.
-        chance: to be in tolerance, as last estimated.
-        worth: a chance that is worth keeping.
+        margin: the tolerance without its guard.
+        chance: to be within the margin, as last estimated.
+        worth: a chance that is worth keeping; `again`: the chance to be out from which it is
+            looked at again.
+        horizon: seconds from a pulse to the end of the waits, as far as they are planned.
     """
 
-    def __init__(self, *given: Any, model: CellModel, **named: Any) -> None:
+    def __init__(self, *given: Any, model: CellModel, guard: float = 0.0, **named: Any) -> None:
         super().__init__(*given, **named)
         n = len(self.cells)
         self.asked, self.every = self.target.copy(), np.arange(n)
+        self.margin = (1.0 - guard) * self.tolerance
         self.law, self.look = Noise.of(model, self.target), Look.none(n)
-        self.lead = float(np.log10(1.0 + _AHEAD_S / self.law.onset_s))
-        self.chance = np.zeros(n)
-        self.worth = 1.0 - np.interp(self.law.spread, _SPREAD_LN, _MAY_BE_OUT)
+        self.look.pulsed_s[:] = self.start_s
+        self.chance, self.horizon = np.zeros(n), _AHEAD_S
+        may_be_out = np.interp(self.law.spread, _SPREAD_LN, _MAY_BE_OUT)
+        self.worth = 1.0 - may_be_out
+        self.again = may_be_out * np.interp(self.law.spread, _SPREAD_LN, _LOOK_AGAIN)
         self.wanted = np.ones(n, np.bool_)
 
     @property
-    def doubt(self) -> float:
-        """Share of what may be out from which a cell is looked at again. It grows in the last
+    def sure(self) -> FloatArray:
+        """(n,) chance to be in above which a cell is not looked at again. It falls in the last
         passes, so that they take ever less time and their cells are left young: it must converge.
         """
         late = max(len(self.passes) - _THOROUGH, 0)
-        return float(min(_LOOK_AGAIN * _WIDER**late, 1.0))
+        return np.asarray(1.0 - np.minimum(self.again * _WIDER**late, 1.0 - self.worth))
+
+    @property
+    def lead(self) -> float:
+        """Decades of relaxation from a pulse to the horizon."""
+        return float(np.log10(1.0 + self.horizon / self.law.onset_s))
 
     @property
     def aim(self) -> FloatArray:
@@ -81,9 +97,10 @@ class SureJob(Job):
         """Program the cells; `wait` lets seconds of bench time pass."""
         self._first_look()
         self._refuse_pristine()
-        self.target = self.asked * np.exp(-self.law.drift * self.lead)
+        self._aim_ahead(0)
         self.recipe.begin(self)
-        for settle_s in self.params.settle_s:
+        for number, settle_s in enumerate(self.params.settle_s):
+            self._aim_ahead(number)
             with self.macro.armed(self.params.armed_s, renewing=True):
                 for _ in range(_ROUNDS):
                     if not self.round():
@@ -91,9 +108,14 @@ class SureJob(Job):
             if settle_s > 0.0:
                 wait(settle_s)
             self.confirm()
-            if self.active.size <= _DONE_SHARE * len(self.cells):
+            if self.can_go_on.sum() <= _DONE_SHARE * len(self.cells):  # in now, not only later
                 break
         return self.result()
+
+    def _aim_ahead(self, number: int) -> None:
+        """Aim at what will be left after all waits from `number` on."""
+        self.horizon = max(sum(self.params.settle_s[number:]), _AHEAD_S)
+        self.target = self.asked * np.exp(-self.law.drift * self.lead)
 
     def _first_look(self) -> None:
         self._read(self.every, BLOCKS[0], fresh=True)
@@ -108,24 +130,24 @@ class SureJob(Job):
 
     def confirm(self) -> None:
         """Look again at the cells that may have moved out, and say who is out."""
-        chance = self._chance(self.every, 0.0)
-        unsure = chance < 1.0 - self.doubt * (1.0 - self.worth)
+        unsure = self._chance(self.every) < self.sure
         self._look(np.flatnonzero(unsure & ~self.unformed), BLOCKS, fresh=True)
-        self.chance = self._chance(self.every, 0.0)
+        self.chance = self._chance(self.every)
         self._sum_up()
 
     def _sum_up(self) -> None:
         self.wanted = self._needs(self.every)
         self.reading = self.look.mean.copy()
-        self.out = np.abs(self.reading - self.asked) > self.tolerance
+        off = np.abs(self.reading - self.asked)
+        self.out = off > self.margin
         self.stuck &= self.out
-        self.passes.append(int(self.out.sum()))
+        self.passes.append(int((off > self.tolerance).sum()))
         self._tell(f"confirm {len(self.passes) - 1}")
 
     def _needs(self, cell: IntArray) -> BoolArray:
         """Which of `cell` are better off with another pulse."""
         unlikely = self.chance[cell] < self.worth[cell]
-        beyond = np.abs(self.look.mean[cell] - self.asked[cell]) > self.aim[cell]
+        beyond = np.abs(self._later(cell) - self.asked[cell]) > self.aim[cell]
         unread = self.look.reads[cell] <= 1  # one reading, and a drift to come
         return np.asarray(unlikely & (beyond | (unread & (self.chance[cell] < _HOPELESS))))
 
@@ -135,10 +157,9 @@ class SureJob(Job):
             if not cell.size:
                 return
             self._read(cell, samples, fresh=fresh and number == 0)
-            self.chance[cell] = chance = self._chance(cell, _AHEAD_S)
+            self.chance[cell] = chance = self._chance(cell)
             if number > 0:
-                sure = 1.0 - self.doubt * (1.0 - self.worth[cell])
-                cell = cell[(chance > _HOPELESS) & (chance < sure)]
+                cell = cell[(chance > _HOPELESS) & (chance < self.sure[cell])]
 
     def _read(self, cell: IntArray, samples: int, *, fresh: bool) -> None:
         began = self.macro.time_s
@@ -153,11 +174,23 @@ class SureJob(Job):
         """(n,) when each of n cells in a row had its turn."""
         return began + (self.macro.time_s - began) * (np.arange(n) + 1.0) / n
 
-    def _chance(self, cell: IntArray, ahead_s: float) -> FloatArray:
+    def _chance(self, cell: IntArray) -> FloatArray:
+        """(k,) how likely each of `cell` will be in tolerance when it counts."""
         out = np.empty(cell.size)
-        low, high = self.asked - self.tolerance, self.asked + self.tolerance
-        inside(cell, self.macro.time_s + ahead_s, low, high, self.look, self.law, out)
+        at_s, low, high = self._judged_s(cell), self.asked - self.margin, self.asked + self.margin
+        inside(cell, at_s, low, high, self.look, self.law, out)
         return out
+
+    def _judged_s(self, cell: IntArray) -> FloatArray:
+        """(k,) when it counts: at the horizon of a cell's last pulse, or now if that is past."""
+        return np.maximum(self.look.pulsed_s[cell] + self.horizon, self.macro.time_s)
+
+    def _later(self, cell: IntArray) -> FloatArray:
+        """(k,) what each of `cell` is expected to be then."""
+        look, law = self.look, self.law
+        age = np.maximum(look.time_s[cell] - look.pulsed_s[cell], 0.0) + law.onset_s
+        decades = np.log10((self._judged_s(cell) - look.time_s[cell]) / age + 1.0)
+        return np.asarray(look.mean[cell] * np.exp(law.drift[cell] * decades))
 
     # --- pulsing -----------------------------------------------------------------------------
 
@@ -166,21 +199,33 @@ class SureJob(Job):
         active = self.active
         if not active.size:
             return False
-        self.reading[active] = self._as_fresh(active)
+        self.reading[active] = before = self._as_fresh(active)
         batch = self._plan(active)
         began = self.macro.time_s
         label = f"{self.recipe.name} round {self.rounds + 1}"
-        self.reading[active] = reading = self.macro.pulse_read(batch, label=label)
+        reading = self.macro.pulse_read(batch, label=label)
+        change = reading / self.look.mean[active]
+        still = np.abs(reading - self.look.mean[active]) < _STILL * self.law.size[active]
+        self.reading[active] = np.where(still, before * change, reading)
         self._count(active, batch.operation)
         self._find_stuck(active, batch)
         self.recipe.heard(self, active, batch)
-        self.look.pulsed_s[active] = self.look.time_s[active] = self._times(began, active.size)
-        hear(active, reading, 1, True, self.law.correlation, self.look)
-        self.chance[active] = chance = self._chance(active, _AHEAD_S)
+        self._hear(active, reading, still, self._times(began, active.size))
+        self.chance[active] = chance = self._chance(active)
         self._look(active[chance > _HOPELESS], BLOCKS[:_LANDED], fresh=False)
         self.wanted[active] = self._needs(active)
         self._tell(f"round {self.rounds}")
         return True
+
+    def _hear(
+        self, cell: IntArray, reading: FloatArray, still: BoolArray, at_s: FloatArray
+    ) -> None:
+        """The verify reading after a pulse: a new look, unless the pulse did nothing."""
+        self.reading[cell] = reading
+        self.look.pulsed_s[cell[~still]] = at_s[~still]
+        self.look.time_s[cell] = at_s
+        for which, fresh in ((~still, True), (still, False)):
+            hear(cell[which], reading[which], 1, fresh, self.law.correlation, self.look)
 
     def _count(self, active: IntArray, operation: IntArray) -> None:
         self.counts[active, operation] += 1
@@ -204,4 +249,5 @@ class SureJob(Job):
     def result(self) -> ProgramResult:
         """What became of every cell."""
         self.target, self.reading = self.asked, self.look.mean.copy()
+        self.out = np.abs(self.error) > self.tolerance
         return super().result()

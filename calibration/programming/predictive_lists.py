@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.cell_model.kernel import compiled
+from calibration.cell_model.kernel import compiled, compiled_fast
 from calibration.programming.predictive_tables import Tables
 from calibration.programming.predictive_value import LISTED, STILL_LN, outside, phi, u_of
 
@@ -69,7 +69,7 @@ def _pool(slots: int) -> tuple[I64, I64, I64, I64, F32]:
     return np.zeros(slots, np.int64), entry, table_entry, table_node, edges
 
 
-@compiled
+@compiled_fast
 def expected_cost(
     edges: Any, is_set: bool, mean: float, sd: float
 ) -> float:  # pragma: no cover - compiled
@@ -79,7 +79,7 @@ def expected_cost(
     return float(1.0 + below * edges[2] + above * edges[3] + still * edges[5])
 
 
-@compiled
+@compiled_fast
 def node_of(ln: float, low: float, grid: F64) -> int:  # pragma: no cover - compiled
     """The node for a reading outside a window: on the reading's own side of it."""
     at = int(np.searchsorted(grid, ln))

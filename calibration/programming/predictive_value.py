@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.cell_model.kernel import CYCLE, compiled
+from calibration.cell_model.kernel import CYCLE, compiled, compiled_fast
 from calibration.programming.predictive_tables import U_FIRST, U_NODES, U_STEP, Tables
 
 F64 = NDArray[np.float64]
@@ -37,13 +37,13 @@ class Value(NamedTuple):
     remaining: F64
 
 
-@compiled
+@compiled_fast
 def phi(x: float) -> float:  # pragma: no cover - compiled
     """Normal distribution function."""
     return 0.5 * float(_erfc(-x * 0.7071067811865476))
 
 
-@compiled
+@compiled_fast
 def _erfc(x: float) -> float:  # pragma: no cover - compiled
     """Complementary error function, Abramowitz and Stegun 7.1.26; its stated error is 1.5e-7."""
     a = abs(x)
@@ -55,7 +55,7 @@ def _erfc(x: float) -> float:  # pragma: no cover - compiled
     return float(tail if x >= 0.0 else 2.0 - tail)
 
 
-@compiled
+@compiled_fast
 def u_of(ln: float, after: Any) -> float:  # pragma: no cover - compiled
     """The normal figure at which an entry leads to a reading; straight beyond the nodes."""
     n = after.size

@@ -11,17 +11,14 @@ correction by table and the fine step are this project's reading.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from calibration.arrays import FloatArray, IntArray
 from calibration.programming import ProgramParams
-from calibration.programming.job import RESET, SET, Job, RecipeProgrammer
+from calibration.programming.job import RESET, SET, Job, Recipe, RecipeProgrammer
 from calibration.programming.levels import LevelTable, reset_gate_200ns, set_gate_100ns
-from calibration.programming.pairs import PairTrim
 from drivers.rram.geometry import Cells
 from drivers.rram.pulses import PulseBatch
 from protocols.errors import InputError
@@ -69,7 +66,7 @@ class TwoStepParams(ProgramParams):
             raise InputError(f"coarse_fraction={self.coarse_fraction} must lie in (0, 1).")
 
 
-class TwoStepRecipe:
+class TwoStepRecipe(Recipe):
     """Both gates of every cell."""
 
     name = "two_step"
@@ -139,25 +136,13 @@ class TwoStepRecipe:
             width_s=p.reset_width_s,
         )
 
-    def extremes(self, cell: Cells) -> tuple[PulseBatch, ...]:
-        """The strongest of both kinds."""
-        return self.strongest(cell, SET), self.strongest(cell, RESET)
 
-
-class TwoStep(RecipeProgrammer):
+class TwoStep(RecipeProgrammer[TwoStepParams]):
     """Gate-controlled two-step programming as a `Programmer`."""
 
     name = "two_step"
-
-    def __init__(
-        self,
-        params: TwoStepParams | None = None,
-        wait: Callable[[float], None] = time.sleep,
-        pairs: PairTrim | None = None,
-    ) -> None:
-        self.own = params or TwoStepParams()
-        super().__init__(self.own, wait, pairs)
+    params_type = TwoStepParams
 
     def recipe(self) -> TwoStepRecipe:
         """Every cell at the tables' voltages."""
-        return TwoStepRecipe(self.own)
+        return TwoStepRecipe(self.params)

@@ -6,23 +6,34 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from drivers.board import Board
 from drivers.identity import Identity
 from drivers.rram.geometry import Cells, Geometry
 from drivers.rram.limits import Limits, over_limit
+from drivers.rram.line_codes import LineCodes, built_in, line_of
+from drivers.rram.lines import Lines
 from drivers.rram.pulses import PulseBatch
 from drivers.rram.recorder import PULSE_RECORD, DryRun, PulseRecorder, Records
-from drivers.transfer import Curves, Transfer
-from protocols.energy import ENERGY_UNIT, energy_code
+from drivers.transfer import Curves
+from protocols.energy import ENERGY_UNIT
 from protocols.errors import ConfigError, HilError, InputError, LimitError, SafetyError
-from protocols.messages import Operation, PulseReadRequestEntry, PulseReadResponse
+from protocols.messages import (
+    MultiplyRequest,
+    Operation,
+    PulseReadRequestEntry,
+    PulseReadResponse,
+)
 
 __all__ = ["PULSE_RECORD", "DryRun", "Macro", "PulseRecorder"]
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
+
+
+_EXPONENT_MAX = next(f.maximum for f in MultiplyRequest.FIELDS if f.name == "scale")
+_SCALES = [1 << exponent for exponent in range(_EXPONENT_MAX + 1)]
 
 
 class Macro:
@@ -31,6 +42,10 @@ class Macro:
     `recorder` hears of every batch before it is sent and of every acknowledged frame. A macro with
     `dry_run` reads, checks and records intents, but drives no pulse: `pulse_read` returns NaN.
     `limits` are those given or those built into the board, whichever are lower.
+
+    `lines` is the resistance that readings have taken off, so that they are those of the cells
+    themselves. It is None to begin with: readings are then what cells show through the lines, as
+    the layers of a network see them.
     """
 
     def __init__(
@@ -53,6 +68,7 @@ class Macro:
         self.limits.check_read(read_volts)
         self.recorder = recorder
         self.dry_run = dry_run
+        self.lines: Lines | None = None
         self.time_s = 0.0
         self.saturated = 0
         self._read_code = self._lines.read(read_volts)
@@ -69,8 +85,8 @@ class Macro:
     @limits.setter
     def limits(self, limits: Limits) -> None:
         identity, source = self.board.identity, f"firmware of {self.board.name}"
-        self._limits = limits.capped(_built_in(identity, self.curves), source)
-        self._lines = _LineCodes(self.curves, self._limits, identity)
+        self._limits = limits.capped(built_in(identity, self.curves), source)
+        self._lines = LineCodes(self.curves, self._limits, identity)
 
     @property
     def read_volts(self) -> float:
@@ -95,6 +111,65 @@ class Macro:
         """The conductance of every cell in siemens, shape (rows, columns)."""
         values = self.read(Cells.all(self.geometry), samples)
         return values.reshape(self.geometry.rows, self.geometry.columns)
+
+    # --- products ----------------------------------------------------------------------------
+
+    def multiply_full_scale_amperes(self, scale: int = 1) -> float:
+        """The largest current of either sign that a column of `multiply` can show."""
+        return self.curves.multiply_amperes.maximum * (1 << _exponent(scale))
+
+    def multiply(
+        self,
+        first_row: int,
+        first_column: int,
+        columns: int,
+        volts: ArrayLike,
+        samples: int = 1,
+        scale: int = 1,
+    ) -> Floats:
+        """Currents of columns in amperes, shape (n, columns), for vectors of volts (n, inputs).
+
+        Input k drives row `first_row` + k, with at most the read level of either sign. Each
+        current is the mean of `samples` conversions (1 to 16); `scale` (1, 2, 4 or 8) times the
+        full scale of the reads is the largest of either sign, and `saturated` counts those there.
+        More rows than a frame has room for are converted in parts and added up.
+
+        The rows' DACs are nominal: what zero volts give on a block is their offset.
+
+        Raises:
+            LimitError: an input is beyond the read level; nothing was driven.
+            InputError: no vectors, a block outside the array, no such scale.
+        """
+        exponent, curve = _exponent(scale), self.curves.multiply_amperes
+        inputs = np.asarray(volts, np.float64)
+        self._check_block(first_row, first_column, columns, inputs)
+        codes = self._lines.rows(inputs)
+        columns_of = np.arange(first_column, first_column + columns)
+        total = np.zeros((codes.shape[0], columns))
+        most = self.board.multiply_inputs_max
+        for at in range(0, codes.shape[1], most):
+            part = codes[:, at : at + most]
+            got = self.board.multiply(
+                first_row + at, first_column, columns, part, samples, exponent
+            )
+            self._heard(got.time_s)
+            mean = got.codes / samples
+            self.saturated += int(np.count_nonzero((mean <= 0) | (mean >= curve.code_max)))
+            amperes = curve.to_si(mean) * scale
+            if self.curves.columns is not None:
+                amperes = self.curves.columns.true(amperes, columns_of)
+            total += amperes
+        return total
+
+    def _check_block(self, first_row: int, first_column: int, columns: int, volts: Floats) -> None:
+        if volts.ndim != 2 or volts.shape[1] < 1 or columns < 1:
+            raise InputError(
+                f"inputs of shape {volts.shape} for {columns} columns; vectors (n, inputs) and at"
+                " least one column are needed"
+            )
+        corners = [(first_row, first_column)]
+        corners += [(first_row + volts.shape[1] - 1, first_column + columns - 1)]
+        self.geometry.check(Cells.of(corners))
 
     # --- driving -----------------------------------------------------------------------------
 
@@ -253,7 +328,7 @@ class Macro:
             at = int(np.argmax(over))
             kind = Operation(int(batch.operation[at]))
             bound = self.limits.bound(kind, "energy_joules")
-            volts = float(_line_of(kind, self.curves).to_si(int(line[at])))
+            volts = float(line_of(kind, self.curves).to_si(int(line[at])))
             joules = volts**2 * self.limits.cell_siemens * float(batch.width_s[at])
             cell = next(iter(batch.cells[at]))
             raise over_limit(kind, cell, "energy_joules", joules, bound)
@@ -274,72 +349,18 @@ class Macro:
         amperes = self.curves.read_amperes.to_si(codes)
         if self.curves.columns is not None:
             amperes = self.curves.columns.true(amperes, cells.columns)
-        return amperes / self.read_volts
+        shown = amperes / self.read_volts
+        return shown if self.lines is None else self.lines.needed(cells, shown)
 
     def _heard(self, time_s: float) -> None:
         self.time_s = max(self.time_s, time_s)
 
 
-class _LineCodes:
-    """Volts of pulses as codes of their lines, never above the code of their limit.
-
-    Measured curves round to the nearest code, which may lie up to half a step above a voltage that
-    is just at its limit: there the code below is taken.
-    """
-
-    def __init__(self, curves: Curves, limits: Limits, identity: Identity) -> None:
-        self._curves = curves
-        self._read_max = curves.bit_line.at_most(limits.bounds["read_volts"].value)
-        self.gate_max = np.array(
-            [curves.word_line.at_most(limits.amplitude_volts(kind, "gate")) for kind in Operation]
-        )
-        self.line_max = np.array(
-            [
-                _line_of(kind, curves).at_most(limits.amplitude_volts(kind, "line"))
-                for kind in Operation
-            ]
-        )
-        self.energy_max = np.array(
-            [
-                min(self._energy(kind, limits), identity.limits[kind].energy_max)
-                for kind in Operation
-            ]
-        )
-
-    def _energy(self, kind: Operation, limits: Limits) -> int:
-        """The energy limit of an operation in the units of the wire."""
-        codes = np.arange(int(self.line_max[kind]) + 1)
-        volts = _line_of(kind, self._curves).to_si(codes).tolist()
-        width_max = int(self._curves.width.to_code(limits.bound(kind, "width_s").value))
-        joules = limits.bound(kind, "energy_joules").value
-        tick_s = self._curves.width.gain
-        return energy_code(joules, limits.cell_siemens, tick_s, volts, width_max)
-
-    def read(self, volts: float) -> int:
-        """The code of the read voltage."""
-        code = int(self._curves.bit_line.to_code(volts, "the read voltage"))
-        return min(code, self._read_max)
-
-    def gate(self, batch: PulseBatch) -> Codes:
-        """Codes of the word lines."""
-        codes = self._curves.word_line.to_code(batch.gate_volts, "gate voltage")
-        return np.asarray(np.minimum(codes, self.gate_max[batch.operation]), np.int64)
-
-    def line(self, batch: PulseBatch) -> Codes:
-        """Codes of the bit lines, or of the source lines of a RESET."""
-        bit, source = self._curves.bit_line, self._curves.source_line
-        reset = batch.operation == Operation.RESET
-        volts, codes = batch.line_volts, np.zeros(len(batch), np.int64)
-        for curve, mask in ((bit, ~reset), (source, reset)):
-            if mask.any():
-                wanted = np.where(mask, volts, curve.minimum)
-                codes[mask] = curve.to_code(wanted, "line voltage")[mask]
-        return np.asarray(np.minimum(codes, self.line_max[batch.operation]), np.int64)
-
-
-def _line_of(operation: Operation, curves: Curves) -> Transfer:
-    """The line that carries the amplitude of an operation."""
-    return curves.source_line if operation is Operation.RESET else curves.bit_line
+def _exponent(scale: int) -> int:
+    """How often the full scale of the reads is doubled."""
+    if scale not in _SCALES:
+        raise InputError(f"scale {scale}: products have {', '.join(map(str, _SCALES))}")
+    return _SCALES.index(scale)
 
 
 def _check_geometry(name: str, identity: Identity, geometry: Geometry) -> None:
@@ -349,21 +370,6 @@ def _check_geometry(name: str, identity: Identity, geometry: Geometry) -> None:
             f" {geometry.rows} x {geometry.columns}; name the right board description in the"
             " bench file"
         )
-
-
-def _built_in(identity: Identity, curves: Curves) -> dict[str, float]:
-    """The board's own limits in SI units, under the names of `Limits.bounds`."""
-    bounds = {
-        "read_volts": float(curves.bit_line.to_si(identity.read_code_max)),
-        "pulses_per_cell": float(identity.pulses_per_cell_max),
-        "arm_s": identity.arm_s_max,
-    }
-    for operation, own in identity.limits.items():
-        kind, line = operation.name.lower(), _line_of(operation, curves)
-        bounds[f"{kind}.gate_volts"] = float(curves.word_line.to_si(own.gate_code_max))
-        bounds[f"{kind}.line_volts"] = float(line.to_si(own.line_code_max))
-        bounds[f"{kind}.width_s"] = float(curves.width.to_si(own.width_ticks_max))
-    return bounds
 
 
 def _records(

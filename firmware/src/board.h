@@ -31,8 +31,8 @@ typedef struct {
 } board_identity_t;
 
 typedef struct {
-    uint8_t row;
-    uint8_t column;
+    uint16_t row;
+    uint16_t column;
     uint8_t operation; /* OPERATION_... */
     uint16_t gate_code;
     uint16_t line_code;
@@ -40,21 +40,21 @@ typedef struct {
 } board_pulse_t;
 
 typedef struct {
-    uint8_t row;
-    uint8_t column;
+    uint16_t row;
+    uint16_t column;
 } board_cell_t;
 
 typedef struct {
-    uint8_t column;
+    uint16_t column;
     uint8_t resistor; /* 0: nothing connected */
 } board_reference_t;
 
 /* One line of the array that is driven, and what is converted meanwhile. */
 typedef struct {
     uint8_t driven; /* ARRAY_LINE_... */
-    uint8_t line;
     uint8_t probe;  /* LINE_PROBE_... */
-    uint8_t probed; /* line whose far end it is */
+    uint16_t line;
+    uint16_t probed; /* line whose far end it is */
 } board_line_t;
 
 /* One loop-back: what is converted by which input, and how often. */
@@ -64,12 +64,22 @@ typedef struct {
     uint8_t samples;
 } board_loopback_t;
 
+/* A block of the array whose rows are driven and whose columns are converted. */
+typedef struct {
+    uint16_t first_row;
+    uint16_t first_column;
+    uint16_t inputs;  /* rows */
+    uint16_t columns; /* as many conversions, each of `samples` */
+    uint8_t scale;    /* full scale: that of the reads, doubled so often */
+    uint8_t samples;
+} board_block_t;
+
 /* A block of the array as one layer of the loop. */
 typedef struct {
-    uint8_t first_row;
-    uint8_t first_column;
-    uint8_t inputs;
-    uint8_t outputs;
+    uint16_t first_row;
+    uint16_t first_column;
+    uint16_t inputs;
+    uint16_t outputs;
     uint8_t differential;
     uint16_t feedback_code;
     uint16_t reference_code;
@@ -123,6 +133,9 @@ uint16_t board_read_reference(board_t *board, const board_reference_t *reference
                               uint16_t read_code, uint8_t samples, uint32_t *sums);
 uint16_t board_line_check(board_t *board, const board_line_t *lines, uint16_t count,
                           uint16_t read_code, uint8_t samples, uint32_t *sums);
+/* `codes` has `inputs` for each vector, `sums` gets `columns` for each. */
+uint16_t board_multiply(board_t *board, const board_block_t *block, const uint16_t *codes,
+                        uint16_t vectors, uint16_t *sums);
 uint16_t board_probe(board_t *board, const board_layer_t *layers, const uint16_t x[2],
                      const uint16_t *embedding, uint8_t samples, uint32_t sums[FW_PROBES]);
 

@@ -28,11 +28,23 @@ typedef struct {
     uint8_t count;
 } queue_t;
 
-/* Pulses or conversions that are being worked through, a few entries per step. */
+typedef enum {
+    JOB_NONE,
+    JOB_PULSES,
+    JOB_READS,
+    JOB_LOOPBACK,
+    JOB_REFERENCES,
+    JOB_LINES,
+    JOB_PRODUCTS
+} job_kind_t;
+
+/* Pulses or conversions that are being worked through (job.h). */
 typedef struct {
-    enum { JOB_NONE, JOB_PULSES, JOB_READS, JOB_LOOPBACK, JOB_REFERENCES, JOB_LINES } kind;
+    job_kind_t kind;
     request_t request;
-    uint16_t next; /* entry */
+    uint16_t steps;
+    uint16_t next;       /* step */
+    uint16_t step_bytes; /* of the answer */
     uint16_t read_code;
     uint8_t samples;
     bool driving; /* above the read level: a stop ends it */

@@ -14,6 +14,7 @@ handler_t *const HANDLERS[MSG_COUNT] = {
     [MSG_INDEX_LOOPBACK] = handle_loopback,
     [MSG_INDEX_READ_REFERENCE] = handle_read_reference,
     [MSG_INDEX_LINE_CHECK] = handle_line_check,
+    [MSG_INDEX_MULTIPLY] = handle_multiply,
     [MSG_INDEX_WAVE_BEGIN] = handle_wave_begin,
     [MSG_INDEX_WAVE_LOAD] = handle_wave_load,
     [MSG_INDEX_WAVE_CLASS] = handle_wave_class,
@@ -38,6 +39,11 @@ size_t require_safe_to_drive(fw_t *fw, uint8_t *out) {
         return 1;
     }
     return safety_latched(&fw->safety) ? status_safe_state(out, fw->safety.reason) : 0;
+}
+
+size_t check_span(uint8_t field, uint16_t first, uint16_t size, uint16_t there, uint8_t *out) {
+    const int32_t last = there > size ? there - size : 0;
+    return first + size > there ? status_out_of_range(out, field, 0, first, 0, last) : 0;
 }
 
 size_t refuse_fault(fw_t *fw, uint16_t fault, uint8_t *out) {

@@ -37,14 +37,8 @@ size_t handle_wave_commit(fw_t *fw, const request_t *request, uint8_t *out) {
 }
 
 /* A value that is wired. */
-static size_t check_fixed(uint8_t field, uint8_t value, uint8_t wanted, uint8_t *out) {
+static size_t check_fixed(uint8_t field, uint16_t value, uint16_t wanted, uint8_t *out) {
     return value != wanted ? status_out_of_range(out, field, 0, value, wanted, wanted) : 0;
-}
-
-static size_t check_room(uint8_t field, uint16_t first, uint16_t size, uint16_t there,
-                         uint8_t *out) {
-    const int32_t last = there > size ? there - size : 0;
-    return first + size > there ? status_out_of_range(out, field, 0, first, 0, last) : 0;
 }
 
 /* Connects a block of the array. The loop's widths are wired, so the sizes are fixed. */
@@ -62,10 +56,10 @@ size_t handle_loop_layer(fw_t *fw, const request_t *request, uint8_t *out) {
         refused = check_fixed(4, asked.outputs, OUTPUTS[asked.layer], out);
     }
     if (refused == 0) {
-        refused = check_room(1, asked.first_row, asked.inputs, BOARD_ROWS, out);
+        refused = check_span(1, asked.first_row, asked.inputs, BOARD_ROWS, out);
     }
     if (refused == 0) {
-        refused = check_room(2, asked.first_column, columns, BOARD_COLUMNS, out);
+        refused = check_span(2, asked.first_column, columns, BOARD_COLUMNS, out);
     }
     if (refused != 0) {
         return refused;

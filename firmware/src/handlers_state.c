@@ -44,6 +44,7 @@ size_t handle_hello(fw_t *fw, const request_t *request, uint8_t *out) {
         .payload_bytes = MSG_PAYLOAD_BYTES,
         .rows = BOARD_ROWS,
         .columns = BOARD_COLUMNS,
+        .multiply_code_max = BOARD_MULTIPLY_CODE_MAX,
         .read_code_max = BOARD_READ_CODE_MAX,
         .set_gate_max = limits[OPERATION_SET].gate_max,
         .set_line_max = limits[OPERATION_SET].line_max,

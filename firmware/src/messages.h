@@ -9,10 +9,10 @@
 
 #include "bytes.h"
 
-#define MSG_PROTOCOL_VERSION 1u
-#define MSG_FINGERPRINT 0xbd13ff90u
+#define MSG_PROTOCOL_VERSION 2u
+#define MSG_FINGERPRINT 0xdbe08d4eu
 #define MSG_PAYLOAD_BYTES 220u
-#define MSG_COUNT 25u
+#define MSG_COUNT 26u
 
 /* What a pulse is for; each operation has its own limits. */
 enum { OPERATION_SET = 0, OPERATION_RESET = 1, OPERATION_FORM = 2 };
@@ -58,6 +58,7 @@ enum {
     MSG_LOOPBACK = 0x22,
     MSG_READ_REFERENCE = 0x23,
     MSG_LINE_CHECK = 0x24,
+    MSG_MULTIPLY = 0x25,
     MSG_WAVE_BEGIN = 0x30,
     MSG_WAVE_LOAD = 0x31,
     MSG_WAVE_CLASS = 0x32,
@@ -86,6 +87,7 @@ enum {
     MSG_INDEX_LOOPBACK,
     MSG_INDEX_READ_REFERENCE,
     MSG_INDEX_LINE_CHECK,
+    MSG_INDEX_MULTIPLY,
     MSG_INDEX_WAVE_BEGIN,
     MSG_INDEX_WAVE_LOAD,
     MSG_INDEX_WAVE_CLASS,
@@ -253,7 +255,7 @@ static inline void hello_request_unpack(const uint8_t *p, hello_request_t *out) 
     out->nonce = get_u32(p + 0);
 }
 
-#define HELLO_RESPONSE_BYTES 105u
+#define HELLO_RESPONSE_BYTES 107u
 typedef struct {
     uint32_t nonce;
     uint16_t session;
@@ -268,6 +270,7 @@ typedef struct {
     uint16_t rows;
     uint16_t columns;
     uint16_t read_code_max; /* code */
+    uint16_t multiply_code_max; /* code */
     uint16_t set_gate_max; /* code */
     uint16_t set_line_max; /* code */
     uint32_t set_width_max; /* ticks of 20 ns */
@@ -302,25 +305,26 @@ static inline void hello_response_pack(const hello_response_t *in, uint8_t *p) {
     put_u16(p + 41, in->rows);
     put_u16(p + 43, in->columns);
     put_u16(p + 45, in->read_code_max);
-    put_u16(p + 47, in->set_gate_max);
-    put_u16(p + 49, in->set_line_max);
-    put_u32(p + 51, in->set_width_max);
-    put_u16(p + 55, in->reset_gate_max);
-    put_u16(p + 57, in->reset_line_max);
-    put_u32(p + 59, in->reset_width_max);
-    put_u16(p + 63, in->form_gate_max);
-    put_u16(p + 65, in->form_line_max);
-    put_u32(p + 67, in->form_width_max);
-    put_u32(p + 71, in->set_energy_max);
-    put_u32(p + 75, in->reset_energy_max);
-    put_u32(p + 79, in->form_energy_max);
-    put_u32(p + 83, in->pulses_per_cell_max);
-    put_u32(p + 87, in->arm_ms_max);
-    put_u32(p + 91, in->watchdog_ms);
-    put_u32(p + 95, in->tick_us_min);
-    put_u16(p + 99, in->ticks_max);
-    put_u16(p + 101, in->trajectories_max);
-    put_u16(p + 103, in->trace_points_max);
+    put_u16(p + 47, in->multiply_code_max);
+    put_u16(p + 49, in->set_gate_max);
+    put_u16(p + 51, in->set_line_max);
+    put_u32(p + 53, in->set_width_max);
+    put_u16(p + 57, in->reset_gate_max);
+    put_u16(p + 59, in->reset_line_max);
+    put_u32(p + 61, in->reset_width_max);
+    put_u16(p + 65, in->form_gate_max);
+    put_u16(p + 67, in->form_line_max);
+    put_u32(p + 69, in->form_width_max);
+    put_u32(p + 73, in->set_energy_max);
+    put_u32(p + 77, in->reset_energy_max);
+    put_u32(p + 81, in->form_energy_max);
+    put_u32(p + 85, in->pulses_per_cell_max);
+    put_u32(p + 89, in->arm_ms_max);
+    put_u32(p + 93, in->watchdog_ms);
+    put_u32(p + 97, in->tick_us_min);
+    put_u16(p + 101, in->ticks_max);
+    put_u16(p + 103, in->trajectories_max);
+    put_u16(p + 105, in->trace_points_max);
 }
 
 
@@ -435,22 +439,22 @@ static inline void pulse_read_request_unpack(const uint8_t *p, pulse_read_reques
     out->read_code = get_u16(p + 0);
 }
 
-#define PULSE_READ_REQUEST_ENTRY_BYTES 11u
+#define PULSE_READ_REQUEST_ENTRY_BYTES 13u
 typedef struct {
-    uint8_t row;
-    uint8_t column;
+    uint16_t row;
+    uint16_t column;
     uint8_t operation;
     uint16_t gate_code; /* code */
     uint16_t line_code; /* code */
     uint32_t width_ticks; /* ticks of 20 ns */
 } pulse_read_request_entry_t;
 static inline void pulse_read_request_entry_unpack(const uint8_t *p, pulse_read_request_entry_t *out) {
-    out->row = get_u8(p + 0);
-    out->column = get_u8(p + 1);
-    out->operation = get_u8(p + 2);
-    out->gate_code = get_u16(p + 3);
-    out->line_code = get_u16(p + 5);
-    out->width_ticks = get_u32(p + 7);
+    out->row = get_u16(p + 0);
+    out->column = get_u16(p + 2);
+    out->operation = get_u8(p + 4);
+    out->gate_code = get_u16(p + 5);
+    out->line_code = get_u16(p + 7);
+    out->width_ticks = get_u32(p + 9);
 }
 
 #define PULSE_READ_RESPONSE_BYTES 8u
@@ -481,14 +485,14 @@ static inline void read_request_unpack(const uint8_t *p, read_request_t *out) {
     out->samples = get_u8(p + 2);
 }
 
-#define READ_REQUEST_ENTRY_BYTES 2u
+#define READ_REQUEST_ENTRY_BYTES 4u
 typedef struct {
-    uint8_t row;
-    uint8_t column;
+    uint16_t row;
+    uint16_t column;
 } read_request_entry_t;
 static inline void read_request_entry_unpack(const uint8_t *p, read_request_entry_t *out) {
-    out->row = get_u8(p + 0);
-    out->column = get_u8(p + 1);
+    out->row = get_u16(p + 0);
+    out->column = get_u16(p + 2);
 }
 
 #define READ_RESPONSE_BYTES 8u
@@ -557,14 +561,14 @@ static inline void read_reference_request_unpack(const uint8_t *p, read_referenc
     out->samples = get_u8(p + 2);
 }
 
-#define READ_REFERENCE_REQUEST_ENTRY_BYTES 2u
+#define READ_REFERENCE_REQUEST_ENTRY_BYTES 3u
 typedef struct {
-    uint8_t column;
+    uint16_t column;
     uint8_t resistor;
 } read_reference_request_entry_t;
 static inline void read_reference_request_entry_unpack(const uint8_t *p, read_reference_request_entry_t *out) {
-    out->column = get_u8(p + 0);
-    out->resistor = get_u8(p + 1);
+    out->column = get_u16(p + 0);
+    out->resistor = get_u8(p + 2);
 }
 
 #define READ_REFERENCE_RESPONSE_BYTES 8u
@@ -595,18 +599,18 @@ static inline void line_check_request_unpack(const uint8_t *p, line_check_reques
     out->samples = get_u8(p + 2);
 }
 
-#define LINE_CHECK_REQUEST_ENTRY_BYTES 4u
+#define LINE_CHECK_REQUEST_ENTRY_BYTES 6u
 typedef struct {
     uint8_t driven;
-    uint8_t line;
+    uint16_t line;
     uint8_t probe;
-    uint8_t probed;
+    uint16_t probed;
 } line_check_request_entry_t;
 static inline void line_check_request_entry_unpack(const uint8_t *p, line_check_request_entry_t *out) {
     out->driven = get_u8(p + 0);
-    out->line = get_u8(p + 1);
-    out->probe = get_u8(p + 2);
-    out->probed = get_u8(p + 3);
+    out->line = get_u16(p + 1);
+    out->probe = get_u8(p + 3);
+    out->probed = get_u16(p + 4);
 }
 
 #define LINE_CHECK_RESPONSE_BYTES 8u
@@ -623,6 +627,50 @@ typedef struct {
 } line_check_response_entry_t;
 static inline void line_check_response_entry_pack(const line_check_response_entry_t *in, uint8_t *p) {
     put_u32(p + 0, in->sum);
+}
+
+
+/* multiply: Multiplies a block with vectors, at the read level. Each row gets its code, each column is converted. */
+#define MULTIPLY_REQUEST_BYTES 10u
+typedef struct {
+    uint16_t first_row;
+    uint16_t first_column;
+    uint16_t inputs;
+    uint16_t columns;
+    uint8_t scale;
+    uint8_t samples;
+} multiply_request_t;
+static inline void multiply_request_unpack(const uint8_t *p, multiply_request_t *out) {
+    out->first_row = get_u16(p + 0);
+    out->first_column = get_u16(p + 2);
+    out->inputs = get_u16(p + 4);
+    out->columns = get_u16(p + 6);
+    out->scale = get_u8(p + 8);
+    out->samples = get_u8(p + 9);
+}
+
+#define MULTIPLY_REQUEST_ENTRY_BYTES 2u
+typedef struct {
+    uint16_t code; /* code */
+} multiply_request_entry_t;
+static inline void multiply_request_entry_unpack(const uint8_t *p, multiply_request_entry_t *out) {
+    out->code = get_u16(p + 0);
+}
+
+#define MULTIPLY_RESPONSE_BYTES 8u
+typedef struct {
+    uint64_t time_us; /* us */
+} multiply_response_t;
+static inline void multiply_response_pack(const multiply_response_t *in, uint8_t *p) {
+    put_u64(p + 0, in->time_us);
+}
+
+#define MULTIPLY_RESPONSE_ENTRY_BYTES 2u
+typedef struct {
+    uint16_t sum; /* code */
+} multiply_response_entry_t;
+static inline void multiply_response_entry_pack(const multiply_response_entry_t *in, uint8_t *p) {
+    put_u16(p + 0, in->sum);
 }
 
 
@@ -685,26 +733,26 @@ static inline void wave_commit_request_unpack(const uint8_t *p, wave_commit_requ
 
 
 /* loop_layer: Connects a block of the array as one layer of the loop. */
-#define LOOP_LAYER_REQUEST_BYTES 10u
+#define LOOP_LAYER_REQUEST_BYTES 14u
 typedef struct {
     uint8_t layer;
-    uint8_t first_row;
-    uint8_t first_column;
-    uint8_t inputs;
-    uint8_t outputs;
+    uint16_t first_row;
+    uint16_t first_column;
+    uint16_t inputs;
+    uint16_t outputs;
     uint8_t differential;
     uint16_t feedback_code; /* code */
     uint16_t reference_code; /* code */
 } loop_layer_request_t;
 static inline void loop_layer_request_unpack(const uint8_t *p, loop_layer_request_t *out) {
     out->layer = get_u8(p + 0);
-    out->first_row = get_u8(p + 1);
-    out->first_column = get_u8(p + 2);
-    out->inputs = get_u8(p + 3);
-    out->outputs = get_u8(p + 4);
-    out->differential = get_u8(p + 5);
-    out->feedback_code = get_u16(p + 6);
-    out->reference_code = get_u16(p + 8);
+    out->first_row = get_u16(p + 1);
+    out->first_column = get_u16(p + 3);
+    out->inputs = get_u16(p + 5);
+    out->outputs = get_u16(p + 7);
+    out->differential = get_u8(p + 9);
+    out->feedback_code = get_u16(p + 10);
+    out->reference_code = get_u16(p + 12);
 }
 
 

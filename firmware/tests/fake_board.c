@@ -134,6 +134,21 @@ uint16_t board_line_check(board_t *board, const board_line_t *lines, uint16_t co
     return fault_of(board, DID_LINES);
 }
 
+uint16_t board_multiply(board_t *board, const board_block_t *block, const uint16_t *codes,
+                        uint16_t vectors, uint16_t *sums) {
+    for (uint16_t v = 0; v < vectors; v++) {
+        uint16_t total = 0;
+        for (uint16_t i = 0; i < block->inputs; i++) {
+            total = (uint16_t)(total + codes[v * block->inputs + i]);
+        }
+        did(board, DID_MULTIPLY, total);
+        for (uint16_t i = 0; i < block->columns; i++) {
+            sums[v * block->columns + i] = (uint16_t)(total + block->first_column + i);
+        }
+    }
+    return fault_of(board, DID_MULTIPLY);
+}
+
 uint16_t board_probe(board_t *board, const board_layer_t *layers, const uint16_t x[2],
                      const uint16_t *embedding, uint8_t samples, uint32_t sums[FW_PROBES]) {
     did(board, DID_PROBE, layers[0].feedback_code);

@@ -14,6 +14,7 @@ typedef enum {
     DID_LOOPBACK,
     DID_REFERENCE,
     DID_LINES,
+    DID_MULTIPLY,
     DID_PROBE,
     DID_RUN_BEGIN,
     DID_PRESET,

@@ -27,9 +27,9 @@ def run_session() -> bytes:
         b"\x30" + struct.pack("<HI", 4, 5000),
         b"\x31" + struct.pack("<H", 0) + record * 4,
         b"\x33" + struct.pack("<I", crc),
-        b"\x34" + struct.pack("<BBBBBBHH", 0, 0, 0, 3, 14, 1, 700, 0),
-        b"\x34" + struct.pack("<BBBBBBHH", 1, 20, 0, 15, 14, 1, 700, 0),
-        b"\x34" + struct.pack("<BBBBBBHH", 2, 40, 0, 15, 2, 1, 700, 0),
+        b"\x34" + struct.pack("<BHHHHBHH", 0, 0, 0, 3, 14, 1, 700, 0),
+        b"\x34" + struct.pack("<BHHHHBHH", 1, 20, 0, 15, 14, 1, 700, 0),
+        b"\x34" + struct.pack("<BHHHHBHH", 2, 40, 0, 15, 2, 1, 700, 0),
         b"\x35" + struct.pack("<H4H", 0, 1000, 2000, 3000, 4000),
         b"\x36" + struct.pack("<HHHB", 1, 1000, 2000, 2),
         b"\x38" + struct.pack("<HHHHBQIHH", 1, 0, 2, 4, 1, 99, 7, 2, 1),
@@ -42,7 +42,7 @@ def run_session() -> bytes:
 
 def pulse_session() -> bytes:
     """Arming, pulses, a repetition, time, stop."""
-    pulse = struct.pack("<BBBHHI", 3, 4, 0, 900, 900, 100)
+    pulse = struct.pack("<HHBHHI", 3, 4, 0, 900, 900, 100)
     requests = [
         b"\x12" + struct.pack("<I", 1000),
         b"\x20" + struct.pack("<H", 100) + pulse * 2,

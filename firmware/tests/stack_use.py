@@ -19,10 +19,13 @@ EXCEPTION_BYTES = 108  # frame with floating-point registers, and alignment
 LEVELS = ("main", "pend_interrupt", "systick_interrupt", "uart_interrupt")
 POINTERS = {
     "execute": r"handle_\w+",
-    "finish": r"ports/qemu/board_sim\.c:exchange",
+    "transaction_finish": r"ports/qemu/board_sim\.c:exchange",
     "board_send": r"ports/qemu/board_sim\.c:send",
 }
-IMAGES = {"hw": ("ports/qemu", "ports/virtual"), "sim": ("board_hw", "analog", "dac")}
+IMAGES = {
+    "hw": ("ports/qemu", "ports/virtual"),
+    "sim": ("board_hw", "board_array", "board_loop", "rows", "analog", "dac"),
+}
 _NODE = re.compile(r'node: \{ title: "([^"]+)" label: "([^"]*)"')
 _EDGE = re.compile(r'edge: \{ sourcename: "([^"]+)" targetname: "([^"]+)"')
 _BYTES = re.compile(r"(\d+) bytes \((\w+)")

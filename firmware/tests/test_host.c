@@ -97,9 +97,9 @@ static void prepare(uint16_t ticks) {
     uint8_t commit[28] = {0};
     put_u32(commit, crc32_update(crc, commit, 28));
     assert_int_equal(ask(MSG_WAVE_COMMIT, commit, 4), STATUS_OK);
-    assert_int_equal(ask(MSG_LOOP_LAYER, "\0\0\0\3\16\1\1\0\0\0", 10), STATUS_OK);
-    assert_int_equal(ask(MSG_LOOP_LAYER, "\1\24\0\17\16\1\1\0\0\0", 10), STATUS_OK);
-    assert_int_equal(ask(MSG_LOOP_LAYER, "\2\50\0\17\2\1\1\0\0\0", 10), STATUS_OK);
+    assert_int_equal(ask(MSG_LOOP_LAYER, "\0\0\0\0\0\3\0\16\0\1\1\0\0\0", 14), STATUS_OK);
+    assert_int_equal(ask(MSG_LOOP_LAYER, "\1\24\0\0\0\17\0\16\0\1\1\0\0\0", 14), STATUS_OK);
+    assert_int_equal(ask(MSG_LOOP_LAYER, "\2\50\0\0\0\17\0\2\0\1\1\0\0\0", 14), STATUS_OK);
     assert_int_equal(ask(MSG_INITIAL, "\0\0\144\0\310\0\144\0\310\0", 10), STATUS_OK);
 }
 
@@ -136,8 +136,8 @@ static void a_silent_front_end_is_no_board(void **state) {
 static void time_is_what_the_description_says(void **state) {
     (void)state;
     const uint64_t before = fw_host_time_ns(host);
-    assert_int_equal(ask(MSG_READ, "\144\0\2\1\1\2\2", 7), STATUS_OK);
-    const double line_s = 2 * BOARD_FRAME_OVERHEAD_S + (7 + 13 + 17 + 13) * 10.0 / BOARD_BAUD;
+    assert_int_equal(ask(MSG_READ, "\144\0\2\1\0\1\0\2\0\2\0", 11), STATUS_OK);
+    const double line_s = 2 * BOARD_FRAME_OVERHEAD_S + (11 + 13 + 17 + 13) * 10.0 / BOARD_BAUD;
     const uint64_t lasted = fw_host_time_ns(host) - before;
     assert_in_range(lasted, 4 * BOARD_READ_NS + (uint64_t)(line_s * 1e9) - 2,
                     4 * BOARD_READ_NS + (uint64_t)(line_s * 1e9) + 2);
@@ -150,12 +150,13 @@ static void pulses_and_reads_are_transactions(void **state) {
     assert_int_equal(ask(MSG_ARM, "\0\20\0\0", 4), STATUS_OK);
     const uint32_t before = front_end.stub.transactions;
     assert_int_equal(
-        ask(MSG_PULSE_READ, "\144\0\1\2\0\1\0\1\0\12\0\0\0\1\3\0\1\0\1\0\12\0\0\0", 24), STATUS_OK);
+        ask(MSG_PULSE_READ, "\144\0\1\0\2\0\0\1\0\1\0\12\0\0\0\1\0\3\0\0\1\0\1\0\12\0\0\0", 28),
+        STATUS_OK);
     assert_int_equal(get_u16(got + 11), 137);
     /* what the core asks before it executes, the handler's own look, and the batch */
     assert_int_equal(front_end.stub.transactions - before, 3);
     front_end.stub.fault = 9;
-    assert_int_equal(ask(MSG_READ, "\144\0\2\1\1\2\2", 7), STATUS_FRONT_END);
+    assert_int_equal(ask(MSG_READ, "\144\0\2\1\0\1\0\2\0\2\0", 11), STATUS_FRONT_END);
     assert_int_equal(get_u16(got + 1), 9);
 }
 
@@ -164,19 +165,32 @@ static void references_are_transactions(void **state) {
     const uint64_t before = fw_host_time_ns(host);
     assert_int_equal(ask(MSG_LOOPBACK, "\7\3\2\1\0\2\0\3\0", 9), STATUS_OK);
     assert_int_equal(get_u32(got + 9 + 8), 174);
-    assert_int_equal(ask(MSG_READ_REFERENCE, "\144\0\2\1\1\2\3", 7), STATUS_OK);
+    assert_int_equal(ask(MSG_READ_REFERENCE, "\144\0\2\1\0\1\2\0\3", 9), STATUS_OK);
     assert_int_equal(get_u32(got + 9 + 4), 137);
     assert_true(fw_host_time_ns(host) - before >= (6 + 4) * BOARD_READ_NS);
-    assert_int_equal(ask(MSG_LINE_CHECK, "\144\0\2\0\1\3\0\1\2\4\0", 11), STATUS_OK);
+    assert_int_equal(ask(MSG_LINE_CHECK, "\144\0\2\0\1\0\3\0\0\1\2\0\4\0\0", 15), STATUS_OK);
     assert_int_equal(get_u32(got + 9 + 4), 137);
     front_end.stub.fault = 9;
     assert_int_equal(ask(MSG_LOOPBACK, "\7\3\2\1\0", 5), STATUS_FRONT_END);
 }
 
+static void products_are_transactions(void **state) {
+    (void)state;
+    const uint64_t before = fw_host_time_ns(host);
+    const uint32_t asked = front_end.stub.transactions;
+    /* two vectors of two rows, three columns, two samples */
+    assert_int_equal(ask(MSG_MULTIPLY, "\1\0\2\0\2\0\3\0\1\2\0\10\0\10\0\10\0\10", 18), STATUS_OK);
+    assert_int_equal(front_end.stub.transactions - asked, 2);
+    assert_int_equal(get_u16(got + 9 + 2 * 5), 100 + 37 * 5);
+    assert_true(fw_host_time_ns(host) - before >= 2 * BOARD_VECTOR_NS + 12 * BOARD_READ_NS);
+    front_end.stub.fault = 9;
+    assert_int_equal(ask(MSG_MULTIPLY, "\1\0\2\0\1\0\3\0\1\2\0\10", 12), STATUS_FRONT_END);
+}
+
 static void responses_of_a_wrong_length_are_faults(void **state) {
     (void)state;
     front_end.cut = 1;
-    assert_int_equal(ask(MSG_READ, "\144\0\2\1\1\2\2", 7), STATUS_FRONT_END);
+    assert_int_equal(ask(MSG_READ, "\144\0\2\1\0\1\0\2\0\2\0", 11), STATUS_FRONT_END);
     assert_int_equal(get_u16(got + 1), FAULT_LINE);
     front_end.cut = 0;
     assert_int_equal(ask(MSG_STATUS, "", 0), STATUS_OK);
@@ -240,6 +254,7 @@ int main(void) {
         TEST(time_is_what_the_description_says),
         TEST(pulses_and_reads_are_transactions),
         TEST(references_are_transactions),
+        TEST(products_are_transactions),
         TEST(responses_of_a_wrong_length_are_faults),
         TEST(a_front_end_that_has_gone_is_an_open_interlock),
         TEST(runs_go_on_with_each_poll),

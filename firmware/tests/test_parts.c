@@ -48,7 +48,7 @@ static void lengths(void **state) {
         uint16_t length, expected;
     } CASES[] = {
         {MSG_STATUS, 1, 0},      {MSG_ARM, 3, 4},         {MSG_ARM, 5, 4},
-        {MSG_PULSE_READ, 1, 2},  {MSG_PULSE_READ, 3, 13}, {MSG_PULSE_READ, 14, 24},
+        {MSG_PULSE_READ, 1, 2},  {MSG_PULSE_READ, 3, 15}, {MSG_PULSE_READ, 16, 28},
         {MSG_WAVE_LOAD, 41, 78}, {MSG_STATUS, 221, 220},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
@@ -72,18 +72,18 @@ static void range(const uint8_t *out, uint8_t field, uint16_t entry, int32_t val
 static void ranges(void **state) {
     (void)state;
     uint8_t out[STATUS_BYTES_MAX];
-    uint8_t pulses[24] = {0};
-    put_u32(pulses + 9, 1);
-    put_u32(pulses + 20, 1);
-    pulses[15] = 3;
-    assert_int_equal(door(MSG_PULSE_READ, pulses, 24, out), STATUS_OUT_OF_RANGE);
+    uint8_t pulses[28] = {0};
+    put_u32(pulses + 11, 1);
+    put_u32(pulses + 24, 1);
+    pulses[19] = 3;
+    assert_int_equal(door(MSG_PULSE_READ, pulses, 28, out), STATUS_OUT_OF_RANGE);
     range(out, 2, 1, 3, 0, 2);
-    pulses[15] = 2;
-    put_u32(pulses + 20, 0);
-    assert_int_equal(door(MSG_PULSE_READ, pulses, 24, out), STATUS_OUT_OF_RANGE);
+    pulses[19] = 2;
+    put_u32(pulses + 24, 0);
+    assert_int_equal(door(MSG_PULSE_READ, pulses, 28, out), STATUS_OUT_OF_RANGE);
     range(out, 5, 1, 0, 1, INT32_MAX);
     put_u16(pulses, 4096);
-    assert_int_equal(door(MSG_PULSE_READ, pulses, 24, out), STATUS_OUT_OF_RANGE);
+    assert_int_equal(door(MSG_PULSE_READ, pulses, 28, out), STATUS_OUT_OF_RANGE);
     range(out, 0, 0, 4096, 0, 4095);
     uint8_t offsets[28] = {0};
     put_u16(offsets + 26, (uint16_t)-4096);

@@ -136,7 +136,7 @@ static uint8_t ask_reference(uint16_t read_code, unsigned column, unsigned resis
     payload_t payload = {0};
     payload_u16(&payload, read_code);
     payload_u8(&payload, 5);
-    payload_u8(&payload, column);
+    payload_u16(&payload, column);
     payload_u8(&payload, resistor);
     return wire_ask(&w, MSG_READ_REFERENCE, payload.bytes, payload.length);
 }
@@ -151,31 +151,32 @@ static void reference_resistors_are_read_by_column(void **state) {
     assert_int_equal(fake_count(w.board, DID_REFERENCE), 1);
 }
 
-static uint8_t ask_line(uint16_t read_code, const uint8_t entry[4]) {
+static uint8_t ask_line(uint16_t read_code, const board_line_t *line) {
     payload_t payload = {0};
     payload_u16(&payload, read_code);
     payload_u8(&payload, 5);
-    for (size_t i = 0; i < 4; i++) {
-        payload_u8(&payload, entry[i]);
-    }
+    payload_u8(&payload, line->driven);
+    payload_u16(&payload, line->line);
+    payload_u8(&payload, line->probe);
+    payload_u16(&payload, line->probed);
     return wire_ask(&w, MSG_LINE_CHECK, payload.bytes, payload.length);
 }
 
 static void lines_are_driven_at_the_read_level(void **state) {
     (void)state;
-    const uint8_t last_row[4] = {ARRAY_LINE_BIT_LINE, BOARD_ROWS - 1, LINE_PROBE_FAR_SOURCE_LINE,
-                                 BOARD_COLUMNS - 1};
-    assert_int_equal(ask_line(BOARD_READ_CODE_MAX, last_row), STATUS_OK);
+    const board_line_t last_row = {ARRAY_LINE_BIT_LINE, LINE_PROBE_FAR_SOURCE_LINE, BOARD_ROWS - 1,
+                                   BOARD_COLUMNS - 1};
+    assert_int_equal(ask_line(BOARD_READ_CODE_MAX, &last_row), STATUS_OK);
     assert_int_equal(get_u32(w.answer + 9), 5 * (LINE_PROBE_FAR_SOURCE_LINE + BOARD_COLUMNS - 1));
-    assert_int_equal(ask_line(BOARD_READ_CODE_MAX + 1, last_row), STATUS_OVER_LIMIT);
-    const uint8_t column[4] = {ARRAY_LINE_WORD_LINE, BOARD_COLUMNS - 1, LINE_PROBE_CURRENT, 255};
-    assert_int_equal(ask_line(100, column), STATUS_OK);
-    const uint8_t no_line[4] = {ARRAY_LINE_SOURCE_LINE, BOARD_COLUMNS, LINE_PROBE_NEAR, 0};
-    assert_int_equal(ask_line(100, no_line), STATUS_OUT_OF_RANGE);
-    const uint8_t no_end[4] = {ARRAY_LINE_BIT_LINE, 0, LINE_PROBE_FAR_BIT_LINE, BOARD_ROWS};
-    assert_int_equal(ask_line(100, no_end), STATUS_OUT_OF_RANGE);
-    const uint8_t no_probe[4] = {ARRAY_LINE_BIT_LINE, 0, 5, 0};
-    assert_int_equal(ask_line(100, no_probe), STATUS_OUT_OF_RANGE);
+    assert_int_equal(ask_line(BOARD_READ_CODE_MAX + 1, &last_row), STATUS_OVER_LIMIT);
+    const board_line_t column = {ARRAY_LINE_WORD_LINE, LINE_PROBE_CURRENT, BOARD_COLUMNS - 1, 9999};
+    assert_int_equal(ask_line(100, &column), STATUS_OK);
+    const board_line_t no_line = {ARRAY_LINE_SOURCE_LINE, LINE_PROBE_NEAR, BOARD_COLUMNS, 0};
+    assert_int_equal(ask_line(100, &no_line), STATUS_OUT_OF_RANGE);
+    const board_line_t no_end = {ARRAY_LINE_BIT_LINE, LINE_PROBE_FAR_BIT_LINE, 0, BOARD_ROWS};
+    assert_int_equal(ask_line(100, &no_end), STATUS_OUT_OF_RANGE);
+    const board_line_t no_probe = {ARRAY_LINE_BIT_LINE, 5, 0, 0};
+    assert_int_equal(ask_line(100, &no_probe), STATUS_OUT_OF_RANGE);
     assert_int_equal(fake_count(w.board, DID_LINES), 2);
     assert_int_equal(fake_count(w.board, DID_PULSE), 0);
 }
@@ -192,13 +193,14 @@ static void answers_have_room_for_so_many(void **state) {
     for (size_t i = 0; i < 53; i++) {
         payload_u16(&codes, 1);
         payload_u16(&resistors, 0);
+        payload_u8(&resistors, 0);
     }
     assert_int_equal(wire_ask(&w, MSG_LOOPBACK, codes.bytes, codes.length), STATUS_BAD_LENGTH);
     assert_int_equal(get_u16(w.answer + 3), 3 + 2 * 52);
     assert_int_equal(wire_ask(&w, MSG_READ_REFERENCE, resistors.bytes, resistors.length),
                      STATUS_BAD_LENGTH);
     assert_int_equal(wire_ask(&w, MSG_LOOPBACK, codes.bytes, codes.length - 2), STATUS_OK);
-    assert_int_equal(wire_ask(&w, MSG_READ_REFERENCE, resistors.bytes, resistors.length - 2),
+    assert_int_equal(wire_ask(&w, MSG_READ_REFERENCE, resistors.bytes, resistors.length - 3),
                      STATUS_OK);
 }
 
@@ -209,7 +211,7 @@ static void a_run_makes_them_wait(void **state) {
     assert_int_equal(wire_run(&w, &run), STATUS_OK);
     assert_int_equal(ask_loopback(LOOP_SOURCE_DRIFT, 1), STATUS_BUSY);
     assert_int_equal(ask_reference(100, 0, 1), STATUS_BUSY);
-    assert_int_equal(ask_line(100, (const uint8_t[4]){0}), STATUS_BUSY);
+    assert_int_equal(ask_line(100, &(const board_line_t){0}), STATUS_BUSY);
 }
 
 static void a_fault_makes_safe(void **state) {

@@ -112,23 +112,23 @@ static void class_offsets_stay_in_range(void **state) {
 
 static void layers_have_fixed_sizes(void **state) {
     (void)state;
-    uint8_t layer[10] = {0, 0, 0, 3, 14, 1, 1, 0, 0, 0};
-    assert_int_equal(wire_ask(&w, MSG_LOOP_LAYER, layer, 10), STATUS_OK);
-    layer[3] = 4;
-    assert_int_equal(wire_ask(&w, MSG_LOOP_LAYER, layer, 10), STATUS_OUT_OF_RANGE);
-    layer[3] = 3;
-    layer[4] = 13;
-    assert_int_equal(wire_ask(&w, MSG_LOOP_LAYER, layer, 10), STATUS_OUT_OF_RANGE);
-    layer[4] = 14;
+    uint8_t layer[14] = {0, 0, 0, 0, 0, 3, 0, 14, 0, 1, 1, 0, 0, 0};
+    assert_int_equal(wire_ask(&w, MSG_LOOP_LAYER, layer, 14), STATUS_OK);
+    layer[5] = 4;
+    assert_int_equal(wire_ask(&w, MSG_LOOP_LAYER, layer, 14), STATUS_OUT_OF_RANGE);
+    layer[5] = 3;
+    layer[7] = 13;
+    assert_int_equal(wire_ask(&w, MSG_LOOP_LAYER, layer, 14), STATUS_OUT_OF_RANGE);
+    layer[7] = 14;
     layer[1] = BOARD_ROWS - 2;
-    assert_int_equal(wire_ask(&w, MSG_LOOP_LAYER, layer, 10), STATUS_OUT_OF_RANGE);
+    assert_int_equal(wire_ask(&w, MSG_LOOP_LAYER, layer, 14), STATUS_OUT_OF_RANGE);
     assert_int_equal(w.answer[1], 1);
     layer[1] = 0;
-    layer[2] = BOARD_COLUMNS - 27;
-    assert_int_equal(wire_ask(&w, MSG_LOOP_LAYER, layer, 10), STATUS_OUT_OF_RANGE);
+    layer[3] = BOARD_COLUMNS - 27;
+    assert_int_equal(wire_ask(&w, MSG_LOOP_LAYER, layer, 14), STATUS_OUT_OF_RANGE);
     assert_int_equal(get_u32(w.answer + 12), BOARD_COLUMNS - 28);
-    layer[5] = 0;
-    assert_int_equal(wire_ask(&w, MSG_LOOP_LAYER, layer, 10), STATUS_OK);
+    layer[9] = 0;
+    assert_int_equal(wire_ask(&w, MSG_LOOP_LAYER, layer, 14), STATUS_OK);
 }
 
 static void a_run_says_what_it_needs(void **state) {
@@ -329,17 +329,17 @@ static void much_is_refused_while_running(void **state) {
     assert_int_equal(wire_run(&w, &run), STATUS_OK);
     const uint8_t zeros[64] = {0};
     uint8_t begin[6] = {1, 0, 136, 19, 0, 0};
-    uint8_t layer[10] = {0, 0, 0, 3, 14, 1, 1, 0, 0, 0};
+    uint8_t layer[14] = {0, 0, 0, 0, 0, 3, 0, 14, 0, 1, 1, 0, 0, 0};
     uint8_t probe[7] = {0, 0, 0, 0, 0, 0, 1};
-    uint8_t read[5] = {100, 0, 1, 0, 0};
+    uint8_t read[7] = {100, 0, 1, 0, 0, 0, 0};
     assert_int_equal(wire_ask(&w, MSG_WAVE_BEGIN, begin, 6), STATUS_BUSY);
     assert_int_equal(wire_ask(&w, MSG_WAVE_LOAD, zeros, 40), STATUS_BUSY);
     assert_int_equal(wire_ask(&w, MSG_WAVE_CLASS, zeros, 28), STATUS_BUSY);
     assert_int_equal(wire_ask(&w, MSG_WAVE_COMMIT, zeros, 4), STATUS_BUSY);
-    assert_int_equal(wire_ask(&w, MSG_LOOP_LAYER, layer, 10), STATUS_BUSY);
+    assert_int_equal(wire_ask(&w, MSG_LOOP_LAYER, layer, 14), STATUS_BUSY);
     assert_int_equal(wire_ask(&w, MSG_INITIAL, zeros, 6), STATUS_BUSY);
     assert_int_equal(wire_ask(&w, MSG_PROBE, probe, 7), STATUS_BUSY);
-    assert_int_equal(wire_ask(&w, MSG_READ, read, 5), STATUS_BUSY);
+    assert_int_equal(wire_ask(&w, MSG_READ, read, 7), STATUS_BUSY);
     assert_int_equal(wire_run(&w, &run), STATUS_BUSY);
     assert_int_equal(get_u16(w.answer + 1), 6);
     assert_int_equal(wire_send(&w, 0, 0, MSG_STOP, NULL, 0), STATUS_OK);

@@ -156,7 +156,7 @@ static void pulses_need_an_armed_board(void **state) {
     assert_int_equal(one_pulse(0, BOARD_SET_WIDTH_MAX), STATUS_OK);
     payload_t payload = {0};
     payload_u16(&payload, 100);
-    for (unsigned i = 0; i < 19; i++) { /* lasts longer than the arming */
+    for (unsigned i = 0; i < 16; i++) { /* lasts longer than the arming */
         payload_pulse(&payload, i, 0, OPERATION_SET, 1, 1, BOARD_SET_WIDTH_MAX);
     }
     assert_int_equal(wire_ask(&w, MSG_PULSE_READ, payload.bytes, payload.length), STATUS_NOT_ARMED);
@@ -261,8 +261,8 @@ static void a_new_session_ends_a_batch(void **state) {
     payload_u16(&read, 100);
     payload_u8(&read, 2);
     for (unsigned i = 0; i < 4; i++) {
-        payload_u8(&read, i);
-        payload_u8(&read, 0);
+        payload_u16(&read, i);
+        payload_u16(&read, 0);
     }
     wire_feed(&w, w.session, w.next, MSG_READ, read.bytes, read.length);
     fw_step(w.fw);
@@ -279,22 +279,22 @@ static void reads_are_checked(void **state) {
     payload_u16(&read, 100);
     payload_u8(&read, 1);
     for (unsigned i = 0; i < 53; i++) {
-        payload_u8(&read, i);
-        payload_u8(&read, 0);
+        payload_u16(&read, i);
+        payload_u16(&read, 0);
     }
     assert_int_equal(wire_ask(&w, MSG_READ, read.bytes, read.length), STATUS_BAD_LENGTH);
-    assert_int_equal(get_u16(w.answer + 3), 3 + 52 * 2);
-    assert_int_equal(wire_ask(&w, MSG_READ, read.bytes, read.length - 2), STATUS_OK);
+    assert_int_equal(get_u16(w.answer + 3), 3 + 52 * 4);
+    assert_int_equal(wire_ask(&w, MSG_READ, read.bytes, read.length - 4), STATUS_OK);
     assert_int_equal(w.length, 1 + 8 + 52 * 4);
-    read.bytes[4] = BOARD_COLUMNS;
-    assert_int_equal(wire_ask(&w, MSG_READ, read.bytes, read.length - 2), STATUS_OUT_OF_RANGE);
+    put_u16(read.bytes + 5, BOARD_COLUMNS);
+    assert_int_equal(wire_ask(&w, MSG_READ, read.bytes, read.length - 4), STATUS_OUT_OF_RANGE);
     put_u16(read.bytes, BOARD_READ_CODE_MAX + 1);
-    assert_int_equal(wire_ask(&w, MSG_READ, read.bytes, read.length - 2), STATUS_OVER_LIMIT);
+    assert_int_equal(wire_ask(&w, MSG_READ, read.bytes, read.length - 4), STATUS_OVER_LIMIT);
     w.board->fault = FAULT_ADC;
     w.board->fault_in = DID_READ;
-    read.bytes[4] = 0;
+    put_u16(read.bytes + 5, 0);
     put_u16(read.bytes, 100);
-    assert_int_equal(wire_ask(&w, MSG_READ, read.bytes, read.length - 2), STATUS_FRONT_END);
+    assert_int_equal(wire_ask(&w, MSG_READ, read.bytes, read.length - 4), STATUS_FRONT_END);
     assert_int_equal(reason(), SAFE_REASON_FAULT);
 }
 

@@ -107,8 +107,8 @@ void payload_u64(payload_t *payload, uint64_t value) {
 
 void payload_pulse(payload_t *payload, unsigned row, unsigned column, unsigned operation,
                    unsigned gate, unsigned line, uint32_t width) {
-    payload_u8(payload, row);
-    payload_u8(payload, column);
+    payload_u16(payload, row);
+    payload_u16(payload, column);
     payload_u8(payload, operation);
     payload_u16(payload, gate);
     payload_u16(payload, line);
@@ -151,10 +151,10 @@ void wire_prepare_run(wire_t *wire, uint16_t ticks, uint16_t sigma, uint16_t cou
     for (unsigned layer = 0; layer < 3; layer++) {
         payload_t payload = {0};
         payload_u8(&payload, layer);
-        payload_u8(&payload, 20 * layer);
-        payload_u8(&payload, 0);
-        payload_u8(&payload, SIZES[layer][0]);
-        payload_u8(&payload, SIZES[layer][1]);
+        payload_u16(&payload, 20 * layer);
+        payload_u16(&payload, 0);
+        payload_u16(&payload, SIZES[layer][0]);
+        payload_u16(&payload, SIZES[layer][1]);
         payload_u8(&payload, 1);
         payload_u16(&payload, 700 + layer);
         payload_u16(&payload, 0);

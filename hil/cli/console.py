@@ -34,6 +34,7 @@ from protocols.errors import (
     BoardError,
     CalibrationError,
     ChipBusyError,
+    ClusterError,
     ConfigError,
     HandshakeError,
     HilError,
@@ -61,6 +62,7 @@ REMEDIES: Mapping[type[HilError], str] = {
     ChipBusyError: "Wait for the other process, or end it.",
     NotFormedError: "`hil form` forms the cells that a model needs.",
     CalibrationError: "The run folder holds what was measured.",
+    ClusterError: "Check the address, and that scheduler and workers run with this project.",
     RecordError: "What was recorded before is safe. Check the path and the space on the disk.",
 }
 
@@ -147,6 +149,10 @@ class Console:
             many = "cell" if len(failures) == 1 else "cells"
             self._table(Table(f"{len(failures)} {many} failed", ("", ""), rows, note))
 
+    def table(self, table: Table) -> None:
+        """One table of texts."""
+        self._table(table)
+
     def metrics_table(self, data: ReportData) -> None:
         """The metrics of every set of samples."""
         table = tables.metrics(data)
@@ -154,6 +160,12 @@ class Console:
             simulated = " (simulated)" if data.simulated else ""
             caption = f"{table.caption}{simulated}"
             self._table(Table(caption, table.header, table.rows, "", table.highlight))
+
+    def class_table(self, data: ReportData) -> None:
+        """How far each class is from its own data, if there are classes."""
+        table = tables.classes(data)
+        if table is not None:
+            self._table(table)
 
     def programming_table(self, data: ReportData) -> None:
         """The figures of programming, if cells were programmed."""

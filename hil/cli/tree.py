@@ -30,9 +30,12 @@ A tour, on the simulated board that is the default:
   hil program                  map the model to conductances, program and verify them
   hil verify --after 1h        read them again, an hour later; --retrim corrects what moved
   hil repair                   measure the network on the chip and fit the rest of its error away
+  hil noise                    find the noise law that gives a network its best samples
   hil run --samples 500        calibrate the loop, solve, bring the samples home
   hil report                   the latest report again, from its record
+  hil report headline          speed and energy per sample: software, bench, modelled chip
   hil characterise             how this chip's cells behave, measured on spare cells
+  hil study weight-error       hundreds of simulated chips, one table and its figures
 
 On a bench, with --board serial:PORT:
 
@@ -48,7 +51,8 @@ and run would drive is said by --dry-run; what was cut off goes on with --resume
 """
 COMMANDS = (
     *("demo", "info", "form", "read", "map", "program", "verify", "repair", "train"),
-    *("run", "report", "characterise", "calibrate", "selftest", "check", "stop", "flash"),
+    *("noise", "run", "characterise", "calibrate", "selftest", "check", "stop", "flash"),
+    "study",
 )
 
 app = typer.Typer(
@@ -62,7 +66,7 @@ app = typer.Typer(
 for _name in COMMANDS:
     _module = import_module(f"hil.cli.commands.{_name}")
     app.command(_name)(faults.options(_module.command))
-for _name in ("sim", "legacy"):
+for _name in ("report", "sim", "legacy"):
     app.add_typer(import_module(f"hil.cli.commands.{_name}").app, name=_name)
 
 

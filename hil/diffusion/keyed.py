@@ -19,6 +19,7 @@ FloatArray = NDArray[np.float64]
 
 _WORDS_PER_COUNTER = 4
 _MAX_SEED = 2**64 - 1
+_ROWS_PER_PAIR = 2**32
 
 
 class Stream(IntEnum):
@@ -29,6 +30,7 @@ class Stream(IntEnum):
     SDE_NOISE = 3
     PROJECTION = 4
     WEIGHT_ERROR = 5
+    DATA_SPREAD = 6
 
 
 def uniforms(
@@ -61,3 +63,20 @@ def normal_pairs(seed: int, stream: Stream, first: int, n: int, row: int = 0) ->
     radius = np.sqrt(-2.0 * np.log(u[:, 0]))
     angle = (2.0 * np.pi) * u[:, 1]
     return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
+
+
+def normals(
+    seed: int, stream: Stream, first: int, n: int, dimensions: int, row: int = 0
+) -> FloatArray:
+    """`dimensions` standard normal numbers per item, shape (n, dimensions).
+
+    The first two are those of `normal_pairs`; each further pair has rows of its own. `row` is below
+    2**32. Other arguments as for `uniforms`.
+    """
+    if not (dimensions >= 1 and 0 <= row < _ROWS_PER_PAIR):
+        raise InputError(f"normals: dimensions={dimensions} or row={row} is out of range.")
+    pairs = [
+        normal_pairs(seed, stream, first, n, row + k * _ROWS_PER_PAIR)
+        for k in range((dimensions + 1) // 2)
+    ]
+    return np.concatenate(pairs, axis=1)[:, :dimensions]

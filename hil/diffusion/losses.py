@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -11,6 +13,7 @@ _RHO_LIMIT = 3.0
 _SATURATION_MARGIN = 0.1
 _SCORE_LIMIT = 15.0
 _WEIGHT_LIMIT = 3.5
+_OFFSET_LIMIT = 0.8
 _FAR = 0.05  # squared radius error from which the radius distance grows linearly
 
 
@@ -20,7 +23,7 @@ def score_matching(score: Tensor, noise: Tensor, std: Tensor) -> Tensor:
 
 
 def energy_distance(samples: Tensor, data: Tensor) -> Tensor:
-    """Unbiased energy distance (Szekely & Rizzo 2013), (groups, batch, 2) -> (groups,).
+    """Unbiased energy distance (Szekely & Rizzo 2013), (groups, batch, d) -> (groups,).
 
     2 E|x - y| - E|x - x'| - E|y - y'|, zero in the mean if and only if the laws agree.
     """
@@ -62,14 +65,35 @@ def _moments(points: Tensor, rho: Tensor) -> Tensor:
     return torch.cat([cosine, sine, rho * cosine, rho * sine]).mean(-1)
 
 
-def saturation(first: Tensor, second: Tensor, score: Tensor, limit: float) -> Tensor:
+def spread_distance(samples: Tensor, data: Tensor) -> Tensor:
+    """Squared difference of means plus that of covariances over the data's spread, (groups,).
+
+    Both in squared units: where a set lies, how wide and how tilted it is.
+    """
+    ours, theirs = samples.mean(1), data.mean(1)
+    apart = (ours - theirs).square().sum(-1)
+    a, b = _covariance(samples - ours[:, None]), _covariance(data - theirs[:, None])
+    wide = b.detach().diagonal(dim1=1, dim2=2).sum(1) + 1e-6
+    return apart + (a - b).square().sum((1, 2)) / wide
+
+
+def _covariance(centred: Tensor) -> Tensor:
+    return centred.transpose(1, 2) @ centred / (centred.shape[1] - 1)
+
+
+def offset_range(offsets: Tensor) -> Tensor:
+    """Penalty on class offsets beyond 0.8 units: they share a converter with the embedding."""
+    return 0.1 * (offsets.abs() - _OFFSET_LIMIT).clamp_min(0.0).square().sum()
+
+
+def saturation(hidden: Sequence[Tensor], score: Tensor, limit: float) -> Tensor:
     """Penalty on hidden units near their limit and on scores beyond 15 units.
 
     Linear above the threshold, like the published penalty, but counted from the threshold on.
     """
     threshold = limit - _SATURATION_MARGIN
-    hidden = (first - threshold).clamp_min(0.0).mean() + (second - threshold).clamp_min(0.0).mean()
-    return hidden + 0.02 * (score.abs() - _SCORE_LIMIT).clamp_min(0.0).mean()
+    near = [(units - threshold).clamp_min(0.0).mean() for units in hidden]
+    return sum(near[1:], near[0]) + 0.02 * (score.abs() - _SCORE_LIMIT).clamp_min(0.0).mean()
 
 
 def dynamic_range(layers: list[Tensor], strength: float) -> Tensor:

@@ -1,21 +1,24 @@
-"""How far a set of 2-D samples is from the data; every figure also exists for data against data.
+"""How far a set of samples is from the data; every figure also exists for data against data.
 
 The published one-dimensional KL divergence is kept for comparison only: it has some twelve
-occupied bins and prefers a collapsed ring. Judge by the sliced Wasserstein-1 distance, the radius
-and the uniformity of the angle.
+occupied bins and prefers a collapsed ring. Judge a ring by the sliced Wasserstein-1 distance, the
+radius and the uniformity of the angle; judge a set with classes by the sliced Wasserstein-1
+distance of each class (`class_distances`), beside data against data.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hil.diffusion.data import draw
-from hil.diffusion.keyed import FloatArray, Stream, uniforms
+from hil.diffusion.data import named_source
+from hil.diffusion.keyed import FloatArray, Stream, normals, uniforms
+from hil.diffusion.sources import Source
 from protocols.errors import DataError
 
 REFERENCE_POINTS = 50_000
@@ -28,11 +31,17 @@ _KL_2D_RANGE = (-1.2, 1.2)
 _KL_FLOOR = 1e-10
 _PROJECTIONS = 64
 _PROJECTION_SEED = 7
+_SORTED: dict[int, tuple[NDArray[np.floating], FloatArray]] = {}
+"""Read-only sets with their sorted projections: sorting a reference is most of comparing."""
+_SORTED_MOST = 8
 
 
 @dataclass(frozen=True)
 class Metrics:
-    """The figures of one row; distances in model units, KL in nats."""
+    """The figures of one row; distances in model units, KL in nats.
+
+    `kl_2d` and `angle_kuiper` are NaN for samples of other than two dimensions.
+    """
 
     kl_1d: float
     kl_2d: float
@@ -82,8 +91,15 @@ def _kl(counts: NDArray[np.generic], reference_counts: NDArray[np.generic]) -> f
 
 
 @cache
-def _directions() -> FloatArray:
-    """Fixed projection directions, shape (2, 64): one seeded angle in each of 64 equal sectors."""
+def _directions(dimensions: int = 2) -> FloatArray:
+    """Fixed projection directions, shape (d, 64).
+
+    In the plane one seeded angle in each of 64 equal sectors, otherwise seeded normal vectors on
+    the unit sphere.
+    """
+    if dimensions != 2:
+        vectors = normals(_PROJECTION_SEED, Stream.PROJECTION, 0, _PROJECTIONS, dimensions)
+        return np.asarray((vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).T)
     jitter = uniforms(_PROJECTION_SEED, Stream.PROJECTION, 0, _PROJECTIONS, 2)[:, 0]
     angle = np.pi * (np.arange(_PROJECTIONS) + jitter) / _PROJECTIONS
     return np.stack([np.cos(angle), np.sin(angle)])
@@ -91,7 +107,7 @@ def _directions() -> FloatArray:
 
 def sliced_w1(samples: NDArray[np.floating], reference: NDArray[np.floating]) -> float:
     """Mean over 64 fixed directions of the exact 1-D Wasserstein-1 distance, in model units."""
-    a, b = _sorted_projections(samples), _sorted_projections(reference)
+    a, b = _sorted_projections(samples), _sorted_reference(reference)
     n, m = a.shape[1], b.shape[1]
     if n == m:
         return float(np.mean(np.abs(a - b)))
@@ -106,7 +122,20 @@ def sliced_w1(samples: NDArray[np.floating], reference: NDArray[np.floating]) ->
 
 def _sorted_projections(points: NDArray[np.floating]) -> FloatArray:
     """Projections on each direction in rising order, shape (64, n)."""
-    return np.sort(_directions().T @ np.asarray(points, dtype=np.float64).T, axis=1)
+    columns = np.asarray(points, dtype=np.float64).T
+    return np.sort(_directions(len(columns)).T @ columns, axis=1)
+
+
+def _sorted_reference(points: NDArray[np.floating]) -> FloatArray:
+    """As `_sorted_projections`; of a set that cannot change it is worked out once."""
+    if points.flags.writeable:
+        return _sorted_projections(points)
+    kept = _SORTED.get(id(points))
+    if kept is None or kept[0] is not points:
+        while len(_SORTED) >= _SORTED_MOST:
+            _SORTED.pop(next(iter(_SORTED)), None)
+        kept = _SORTED[id(points)] = (points, _sorted_projections(points))
+    return kept[1]
 
 
 def angle_kuiper(samples: NDArray[np.floating]) -> float:
@@ -120,10 +149,18 @@ def angle_kuiper(samples: NDArray[np.floating]) -> float:
     return float(np.max(rank[1:] - turns) + np.max(turns - rank[:-1]))
 
 
-@cache
-def reference_set(data_set: str = "ring") -> FloatArray:
-    """The one fixed reference of a data set, shape (50000, 2), read-only."""
-    points = draw(data_set, REFERENCE_POINTS, REFERENCE_SEED)
+def reference_set(data_set: str = "ring", label: int | None = None) -> FloatArray:
+    """The one fixed reference of a data set or of a class of it, shape (50000, d), read-only."""
+    return reference_of(named_source(data_set), label)
+
+
+@lru_cache(maxsize=16)
+def reference_of(source: Source, label: int | None = None) -> FloatArray:
+    """The fixed reference of a source, shape (50000, d), read-only.
+
+    A source without the classes is one law whatever the label.
+    """
+    points = source.draw(REFERENCE_POINTS, REFERENCE_SEED, 0, label)
     points.setflags(write=False)
     return points
 
@@ -131,32 +168,52 @@ def reference_set(data_set: str = "ring") -> FloatArray:
 def evaluate(
     samples: NDArray[np.floating], reference: NDArray[np.floating] | None = None
 ) -> Metrics:
-    """All figures of `samples` (n, 2) against `reference`, by default the ring's reference set.
+    """All figures of `samples` (n, d) against `reference`, by default the ring's reference set.
 
-    Raises DataError when the samples are not (n, 2) or not finite.
+    Raises DataError when the samples are not points as those of the reference, or not finite.
     """
+    truth = reference_set() if reference is None else reference
     points = np.asarray(samples, dtype=np.float64)
-    if points.ndim != 2 or points.shape[1] != 2 or len(points) == 0:
-        raise DataError(f"samples of shape {points.shape} cannot be judged; (n, 2) is needed.")
+    size = truth.shape[1]
+    if points.ndim != 2 or points.shape[1] != size or len(points) == 0:
+        raise DataError(f"samples of shape {points.shape} cannot be judged; (n, {size}) is needed.")
     if not np.isfinite(points).all():
         bad = int(np.sum(~np.isfinite(points).all(axis=1)))
         raise DataError(f"{bad} of {len(points)} samples are not finite: the solve diverged.")
-    truth = reference_set() if reference is None else reference
-    radius = np.hypot(points[:, 0], points[:, 1])
+    radius = np.linalg.norm(points, axis=1)
+    flat = size == 2
     return Metrics(
         kl_1d=kl_1d(points, truth),
-        kl_2d=kl_2d(points, truth),
+        kl_2d=kl_2d(points, truth) if flat else math.nan,
         sliced_w1=sliced_w1(points, truth),
         radius_mean=float(radius.mean()),
         radius_sd=float(radius.std()),
-        angle_kuiper=angle_kuiper(points),
+        angle_kuiper=angle_kuiper(points) if flat else math.nan,
         samples=len(points),
     )
 
 
 def data_row(n: int = REFERENCE_POINTS, data_set: str = "ring") -> Metrics:
     """Fresh data against the reference set: what zero looks like for n samples."""
-    return evaluate(draw(data_set, n, DATA_ROW_SEED), reference_set(data_set))
+    source = named_source(data_set)
+    return evaluate(source.draw(n, DATA_ROW_SEED), reference_set(data_set))
+
+
+def class_distances(
+    samples: NDArray[np.floating], labels: NDArray[np.integer], source: Source
+) -> dict[int, float]:
+    """Sliced Wasserstein-1 distance of each class that occurs in `labels` from its own reference.
+
+    Raises DataError for samples that are not finite or a class that the source has not.
+    """
+    points = np.asarray(samples, dtype=np.float64)
+    if not np.isfinite(points).all():
+        bad = int(np.sum(~np.isfinite(points).all(axis=1)))
+        raise DataError(f"{bad} of {len(points)} samples are not finite: the solve diverged.")
+    return {
+        int(label): sliced_w1(points[labels == label], reference_of(source, int(label)))
+        for label in np.unique(labels)
+    }
 
 
 def table(rows: Mapping[str, Metrics]) -> str:

@@ -7,9 +7,10 @@ unpacked (`weight_files`); unknown members and keys are refused.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -18,7 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hil.diffusion.keyed import FloatArray
-from hil.diffusion.score_model import DIMENSIONS, InitialLaw, NoiseLaw, ScoreModel, TrainingRecord
+from hil.diffusion.model_folder import MODEL_FOLDER
+from hil.diffusion.noise_law import KINDS, LARGEST_SCALE, SDE_COEFFICIENT, NoiseLaw
+from hil.diffusion.score_model import InitialLaw, ScoreModel, TrainingRecord
 from hil.diffusion.weight_files import packed, read_members
 from protocols.errors import FileError, ModelError
 from protocols.files import parse_json, replace_whole
@@ -34,13 +37,14 @@ __all__ = [
 ]
 
 FORMAT = "score-model/1"
-MODEL_FOLDER = Path(__file__).parent / "models"
 
-_MAX_LAYERS = 6
-_MAX_FREQUENCIES = 64
+_MAX_LAYERS = 32
+_MAX_FREQUENCIES = 256
+_MAX_DIMENSIONS = 1024
 _MAX_CLASSES = 64
 _MAX_TEXT = 64 * 1024
 _MAX_WEIGHT = 1e3
+_MAX_NAME = 64
 
 _POSITIVE = (0.0, math.inf)
 _SCALARS: dict[str, tuple[float, float]] = {  # key -> open lower and closed upper bound
@@ -54,10 +58,14 @@ _SCALARS: dict[str, tuple[float, float]] = {  # key -> open lower and closed upp
     "hidden_clamp_units": (0.0, 1e3),
 }
 _META_KEYS = {"format", "name", "beta_min", "initial", "noise", "training", *_SCALARS}
+_OPTIONAL_KEYS = {"task", "decoder", "reference", "class_names"}
+"""Left out where they say nothing, so that older files and their bytes stay what they were."""
 
 
 def load_model(source: str | Path) -> ScoreModel:
     """Reads a model from a file, or by the name of one that ships with the project ("ring").
+
+    A name that nothing ships by is that of a file NAME.npz here, as `hil train NAME` writes it.
 
     Raises ModelError, which names the file, the key, the value and what is allowed.
     """
@@ -66,10 +74,12 @@ def load_model(source: str | Path) -> ScoreModel:
         members = read_members(path)
     except FileError as error:
         if isinstance(error.__cause__, FileNotFoundError):
-            raise ModelError(f"{path}: there is no such model file. {_shipped()}") from None
+            raise ModelError(
+                f"{path}: there is no such model file. {_how_to_get(path.stem)}{_shipped()}"
+            ) from None
         raise ModelError(f"{path}: not a readable model file: {error}.") from error
     meta = _read_meta(members.pop("meta", None), path)
-    return _build(members, meta, path)
+    return dataclasses.replace(_build(members, meta, path), folder=path.absolute().parent)
 
 
 def save_model(model: ScoreModel, path: str | Path) -> Path:
@@ -96,12 +106,24 @@ def save_model(model: ScoreModel, path: str | Path) -> Path:
 def _resolve(source: str | Path) -> Path:
     path = Path(source)
     if isinstance(source, str) and path.suffix == "" and path.name == source and not path.exists():
-        return MODEL_FOLDER / f"{source}.npz"
+        shipped, here = MODEL_FOLDER / f"{source}.npz", path.with_suffix(".npz")
+        return here if here.is_file() and not shipped.is_file() else shipped
     return path
 
 
+def _how_to_get(name: str) -> str:
+    """What to do for the model of a task that ships without one; empty for any other name."""
+    from hil.diffusion.tasks import TASKS  # late: only this message needs them
+
+    task = TASKS.get(name)
+    if task is None or (MODEL_FOLDER / f"{name}.npz").is_file():
+        return ""
+    data = f" --data PATH, with {task.needs}" if task.needs else ""
+    return f"Train one first: hil train {name}{data}; that writes {name}.npz. "
+
+
 def _shipped() -> str:
-    names = sorted(file.stem for file in MODEL_FOLDER.glob("*.npz"))
+    names = sorted(f.stem for f in MODEL_FOLDER.glob("*.npz") if "." not in f.stem)
     return f"Models that ship with the project: {', '.join(names) or 'none'}."
 
 
@@ -122,13 +144,20 @@ def _read_meta(array: NDArray[Any] | None, path: Path) -> dict[str, Any]:
 
 def _meta(model: ScoreModel) -> dict[str, Any]:
     training = model.training
+    optional = {
+        "task": model.task,
+        "decoder": model.decoder,
+        "reference": model.reference,
+        "class_names": list(model.class_names),
+    }
     return {
+        **{key: value for key, value in optional.items() if value},
         "format": FORMAT,
         "name": model.name,
         "beta_min": model.beta_min,
         **{key: getattr(model, key) for key in _SCALARS},
         "initial": {"kind": model.initial.kind, "sd": model.initial.sd},
-        "noise": {"kind": model.noise.kind, "scale": model.noise.scale},
+        "noise": dataclasses.asdict(model.noise),
         "training": {
             "data": training.data,
             "seed": training.seed,
@@ -140,10 +169,10 @@ def _meta(model: ScoreModel) -> dict[str, Any]:
 
 
 def _build(arrays: Mapping[str, NDArray[Any]], meta: dict[str, Any], path: Path) -> ScoreModel:
-    _keys(meta, _META_KEYS, "meta", path)
+    _keys(meta, _META_KEYS, "meta", path, _OPTIONAL_KEYS)
     if meta["format"] != FORMAT:
         raise ModelError(f"{path}: format is {meta['format']!r}; this version reads {FORMAT!r}.")
-    if not isinstance(meta["name"], str) or not 0 < len(meta["name"]) <= 64:
+    if not isinstance(meta["name"], str) or not 0 < len(meta["name"]) <= _MAX_NAME:
         raise ModelError(f"{path}: name is {meta['name']!r}; a text of 1 to 64 characters.")
     scalars: dict[str, Any] = {
         k: _number(meta[k], k, path, low, high) for k, (low, high) in _SCALARS.items()
@@ -154,19 +183,21 @@ def _build(arrays: Mapping[str, NDArray[Any]], meta: dict[str, Any], path: Path)
             f"{path}: capture_time is {scalars['capture_time']}; it lies within the duration, "
             f"{scalars['duration']}."
         )
+    members = _arrays(arrays, path)
     return ScoreModel(
         name=meta["name"],
-        **_arrays(arrays, path),
+        **members,
+        **_optional(meta, len(members["class_offsets"]), path),
         beta_min=beta_min,
         **scalars,
         initial=InitialLaw(*_law(meta["initial"], "initial", "normal", "sd", _POSITIVE, path)),
-        noise=NoiseLaw(*_law(meta["noise"], "noise", "proper", "scale", (-1e-300, 100.0), path)),
+        noise=_noise(meta["noise"], path),
         training=_training(meta["training"], path),
     )
 
 
 def _arrays(arrays: Mapping[str, NDArray[Any]], path: Path) -> dict[str, Any]:
-    """Checks shapes (2 -> hidden -> .. -> hidden -> 2, hidden = embedding channels) and values."""
+    """Checks shapes (d -> hidden -> .. -> hidden -> d, hidden = embedding channels) and values."""
     n_layers = sum(name.startswith("weight_") for name in arrays)
     if not 2 <= n_layers <= _MAX_LAYERS:
         raise ModelError(f"{path}: {n_layers} layers; 2 to {_MAX_LAYERS} are allowed.")
@@ -177,7 +208,13 @@ def _arrays(arrays: Mapping[str, NDArray[Any]], path: Path) -> dict[str, Any]:
     if not 1 <= n_frequencies <= _MAX_FREQUENCIES:
         raise ModelError(f"{path}: {n_frequencies} frequencies; 1 to {_MAX_FREQUENCIES}.")
     width = 2 * n_frequencies
-    sizes = [DIMENSIONS, *[width] * (n_layers - 1), DIMENSIONS]
+    size = arrays["weight_1"].shape[-1] if arrays["weight_1"].ndim == 2 else 0
+    if not 1 <= size <= _MAX_DIMENSIONS:
+        raise ModelError(
+            f"{path}: weight_1 has shape {arrays['weight_1'].shape}; ({width}, d) with d from 1 "
+            f"to {_MAX_DIMENSIONS} latent dimensions is needed."
+        )
+    sizes = [size, *[width] * (n_layers - 1), size]
     n_classes = min(len(np.atleast_1d(arrays["class_offsets"])), _MAX_CLASSES)
     layers = range(1, n_layers + 1)
     return {
@@ -209,11 +246,43 @@ def _array(
     return values
 
 
-def _keys(found: Mapping[str, Any], expected: set[str], what: str, path: Path) -> None:
-    unknown, missing = sorted(set(found) - expected), sorted(expected - set(found))
+def _optional(meta: Mapping[str, Any], n_classes: int, path: Path) -> dict[str, Any]:
+    """The keys that may be missing: task, companions and class_names."""
+    for key in ("task", "decoder", "reference"):
+        value = meta.get(key, "")
+        plain = isinstance(value, str) and len(value) <= _MAX_NAME
+        if not plain or Path(value).name != value:
+            raise ModelError(
+                f"{path}: {key} is {value!r:.80}; a plain name of up to {_MAX_NAME} characters."
+            )
+    names = meta.get("class_names", [])
+    texts = isinstance(names, list) and all(
+        isinstance(name, str) and 0 < len(name) <= _MAX_NAME for name in names
+    )
+    if not texts or len(names) not in (0, n_classes):
+        raise ModelError(
+            f"{path}: class_names is {names!r:.200}; a list of {n_classes} names is needed."
+        )
+    return {
+        "task": meta.get("task", ""),
+        "decoder": meta.get("decoder") or None,
+        "reference": meta.get("reference") or None,
+        "class_names": tuple(names),
+    }
+
+
+def _keys(
+    found: Mapping[str, Any],
+    expected: set[str],
+    what: str,
+    path: Path,
+    optional: Iterable[str] = (),
+) -> None:
+    allowed = expected.union(optional)
+    unknown, missing = sorted(set(found) - allowed), sorted(expected - set(found))
     if unknown:
         raise ModelError(
-            f"{path}: unknown key {unknown[0]!r} in {what}; allowed: {', '.join(sorted(expected))}."
+            f"{path}: unknown key {unknown[0]!r} in {what}; allowed: {', '.join(sorted(allowed))}."
         )
     if missing:
         raise ModelError(f"{path}: key {missing[0]!r} is missing in {what}.")
@@ -241,6 +310,24 @@ def _law(
     if value["kind"] != kind:
         raise ModelError(f"{path}: {key}.kind is {value['kind']!r}; {kind!r} is allowed.")
     return kind, _number(value[figure], f"{key}.{figure}", path, *bounds)
+
+
+def _noise(value: object, path: Path) -> NoiseLaw:
+    """The noise law; files from before it had more than a kind and a scale lack the others."""
+    if not isinstance(value, dict):
+        raise ModelError(f"{path}: noise is {value!r}; an object with kind and scale is needed.")
+    defaults = {"coefficient": SDE_COEFFICIENT, "until": 0.0}
+    whole = {**defaults, **value}
+    _keys(whole, {"kind", "scale", *defaults}, "noise", path)
+    if whole["kind"] not in KINDS:
+        kinds = " or ".join(repr(kind) for kind in KINDS)
+        raise ModelError(f"{path}: noise.kind is {whole['kind']!r}; {kinds} is allowed.")
+    return NoiseLaw(
+        whole["kind"],
+        _number(whole["scale"], "noise.scale", path, -1e-300, LARGEST_SCALE),
+        _number(whole["coefficient"], "noise.coefficient", path, -1e-300, LARGEST_SCALE),
+        _number(whole["until"], "noise.until", path, -1e-300, 1.0),
+    )
 
 
 def _training(value: object, path: Path) -> TrainingRecord:

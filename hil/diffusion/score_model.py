@@ -4,12 +4,9 @@ In the analog loop, with loop time t from 0 to `duration` and tau = 1 - t / dura
 
     dx/dt = kf 1/2 beta(tau) x + kg c beta(tau) s(x, tau) + n(t)
 
-with c = 1/2 and n = 0 for the probability-flow ODE, and c = 1 for the reverse SDE, whose noise is
-n = noise.scale sqrt(kg beta(tau)) times white noise of unit density per coordinate. Held for a
-tick of length dt, n is noise.scale sqrt(kg beta(tau) / dt) times a standard normal number, redrawn
-every tick. So kf and kg are the gains from the words 1/2 beta and c beta to a rate in 1 / model
-time. With kf = kg and scale 1 this is the proper reverse SDE; a smaller scale runs the same drift
-at a lower temperature, which sharpens samples that a shallow network would blur.
+with c = 1/2 and n = 0 for the probability-flow ODE; for the SDE c and n are those of the model's
+own noise law (`noise_law`), by default the reverse SDE's. So kf and kg are the gains from the words
+1/2 beta and c beta to a rate in 1 / model time.
 """
 
 from __future__ import annotations
@@ -17,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
@@ -24,12 +22,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from hil.diffusion.keyed import FloatArray
 from hil.diffusion.network import Layer, embedding, forward
+from hil.diffusion.noise_law import REVERSE_SDE, NoiseLaw
 from hil.diffusion.schedule import VpSchedule
 from protocols.errors import ModelError
-
-DIMENSIONS = 2
-ODE_COEFFICIENT = 0.5
-SDE_COEFFICIENT = 1.0
 
 
 @dataclass(frozen=True)
@@ -38,14 +33,6 @@ class InitialLaw:
 
     kind: str = "normal"
     sd: float = 1.0
-
-
-@dataclass(frozen=True)
-class NoiseLaw:
-    """Noise of the SDE mode, see the module's docstring; `scale` 1 is the reverse SDE's own."""
-
-    kind: str = "proper"
-    scale: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -63,9 +50,18 @@ class TrainingRecord:
 class ScoreModel:
     """One trained network with the law of its loop; arrays are read-only float64.
 
-    `weights[k]` is (out, in), `biases[k]` (out,), `frequencies` (7,), `class_offsets`
-    (n_classes, 14), in model units; `volts_per_unit` is the voltage of one model unit (this
+    The network is d -> w -> .. -> w -> d: d latent dimensions, at least one hidden layer, all as
+    wide as the embedding has channels, because every hidden layer gets the same embedding.
+    `weights[k]` is (out, in), `biases[k]` (out,), `frequencies` (w / 2,), `class_offsets`
+    (n_classes, w), in model units; `volts_per_unit` is the voltage of one model unit (this
     project's choice, as is its default). `hidden_clamp_units` is where the rectifiers saturate.
+
+    `class_names` says what the classes are called (empty: by number), `task` what the model was
+    trained for, `decoder` which file beside the model's own turns its samples into pictures, and
+    `reference` which one holds the points that they are judged by (None: the task's own data).
+    `folder` is where the model was read from, None for one that was not.
+
+    Raises ModelError when the shapes are not those of such a network.
     """
 
     name: str
@@ -78,24 +74,35 @@ class ScoreModel:
     kf: float = 1.0
     kg: float = 1.0
     initial: InitialLaw = InitialLaw()
-    noise: NoiseLaw = NoiseLaw()
+    noise: NoiseLaw = REVERSE_SDE
     output_gain: float = 5.0
     duration: float = 1.0
     capture_time: float = 1.0
     volts_per_unit: float = 0.1
     hidden_clamp_units: float = 1.5
     training: TrainingRecord = TrainingRecord()
+    task: str = ""
+    decoder: str | None = None
+    reference: str | None = None
+    class_names: tuple[str, ...] = ()
+    folder: Path | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         for key in ("weights", "biases"):
             object.__setattr__(self, key, tuple(_frozen(a) for a in getattr(self, key)))
         for key in ("frequencies", "class_offsets"):
             object.__setattr__(self, key, _frozen(getattr(self, key)))
+        _check_shapes(self)
 
     @property
     def layers(self) -> tuple[Layer, ...]:
         """(weights, biases) of each layer."""
         return tuple(zip(self.weights, self.biases, strict=True))
+
+    @property
+    def dimensions(self) -> int:
+        """Latent dimensions d: coordinates of a sample."""
+        return int(self.weights[0].shape[1])
 
     @property
     def schedule(self) -> VpSchedule:
@@ -112,12 +119,30 @@ class ScoreModel:
         """Number of classes, 0 for an unconditional model."""
         return len(self.class_offsets)
 
+    def class_name(self, label: int) -> str:
+        """What class `label` is called; ModelError when there is no such class."""
+        self.check_label(label)
+        return self.class_names[label] if self.class_names else str(label)
+
+    def check_label(self, label: int) -> None:
+        """Raises ModelError when the model has no class of this number."""
+        if self.n_classes == 0:
+            raise ModelError(
+                f"model {self.name!r} is unconditional: class {label} does not exist. Leave the "
+                "label out, or name a conditional model."
+            )
+        if not 0 <= label < self.n_classes:
+            raise ModelError(
+                f"model {self.name!r} has {self.n_classes} classes, 0 to {self.n_classes - 1}; "
+                f"class {label} does not exist."
+            )
+
     def tau(self, t: ArrayLike) -> FloatArray:
         """Diffusion time of loop time t."""
         return np.asarray(1.0 - np.asarray(t, dtype=np.float64) / self.duration)
 
     def embedding(self, tau: ArrayLike) -> FloatArray:
-        """e(tau), shape tau.shape + (14,): all sines, then all cosines, without class offset."""
+        """e(tau), tau.shape + (channels,): all sines, then all cosines, without class offset."""
         return embedding(self.frequencies, tau)
 
     def injected(self, tau: ArrayLike, label: int | None = None) -> FloatArray:
@@ -128,10 +153,7 @@ class ScoreModel:
         e = self.embedding(tau)
         if label is None:
             return e
-        if not 0 <= label < self.n_classes:
-            raise ModelError(
-                f"model {self.name!r} has {self.n_classes} classes; class {label} does not exist."
-            )
+        self.check_label(label)
         return np.asarray(e + self.class_offsets[label])
 
     def layer_outputs(
@@ -143,7 +165,7 @@ class ScoreModel:
         label: int | None = None,
         clamp: bool = False,
     ) -> tuple[FloatArray, ...]:
-        """(h_1, h_2, s) for x (..., 2); tau broadcasts against x's leading axes.
+        """(h_1, .., s) for x (..., d); tau broadcasts against x's leading axes.
 
         `weights` replaces the model's own (weights, biases) pairs, for instance by those read back
         from a chip. `clamp` applies the hardware's limit of `hidden_clamp_units`.
@@ -165,7 +187,7 @@ class ScoreModel:
         label: int | None = None,
         clamp: bool = False,
     ) -> FloatArray:
-        """s(x, tau), same shape as x (..., 2); arguments as for `layer_outputs`."""
+        """s(x, tau), same shape as x (..., d); arguments as for `layer_outputs`."""
         return self.layer_outputs(x, tau, weights, label=label, clamp=clamp)[-1]
 
     def with_layers(self, layers: Sequence[Layer]) -> ScoreModel:
@@ -183,6 +205,40 @@ class ScoreModel:
             raise ModelError(f"a weight or bias given to model {self.name!r} is not finite.")
         return dataclasses.replace(
             self, weights=tuple(w for w, _ in new), biases=tuple(b for _, b in new)
+        )
+
+
+def _check_shapes(model: ScoreModel) -> None:
+    """Refuses what is no d -> w -> .. -> w -> d network with one embedding for all layers."""
+    name, layers = model.name, model.layers
+    if len(layers) < 2 or any(np.ndim(w) != 2 for w in model.weights):
+        raise ModelError(f"model {name!r}: at least two layers of weights (out, in) are needed.")
+    outputs = [w.shape[0] for w in model.weights]
+    widths = sorted(set(outputs[:-1]))
+    if widths != [model.channels]:
+        raise ModelError(
+            f"model {name!r} has hidden layers of {', '.join(map(str, widths))} units and an "
+            f"embedding of {model.channels} channels; all hidden layers get the same embedding, "
+            "so all of them must be as wide as it has channels."
+        )
+    inputs = [w.shape[1] for w in model.weights]
+    if inputs != [outputs[-1], *outputs[:-1]] or outputs[-1] < 1:
+        raise ModelError(
+            f"model {name!r}: layers of shapes {[w.shape for w in model.weights]} are no network "
+            "from d coordinates to d coordinates."
+        )
+    for number, (weight, bias) in enumerate(layers, start=1):
+        if bias.shape != weight.shape[:1]:
+            raise ModelError(f"model {name!r}: layer {number} has biases of shape {bias.shape}.")
+    offsets = model.class_offsets
+    if offsets.ndim != 2 or offsets.shape[1] != model.channels:
+        raise ModelError(
+            f"model {name!r}: class_offsets has shape {offsets.shape}; (classes, "
+            f"{model.channels}) is needed."
+        )
+    if model.class_names and len(model.class_names) != len(offsets):
+        raise ModelError(
+            f"model {name!r} has {len(offsets)} classes and {len(model.class_names)} names."
         )
 
 

@@ -6,59 +6,68 @@ batch, features), so that one batched product serves all groups.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-SigmaOfWeight = Callable[[Tensor], Tensor]
-"""Maps weights as fractions of the layer's largest one to a sigma in the same fractions."""
+from hil.diffusion.train_config import WeightNoise
 
-
-@dataclass(frozen=True)
-class WeightNoise:
-    """Errors that training must live with; biases are weights of a bias row and err likewise.
-
-    `additive`: standard deviation as a fraction of the layer's largest |weight|, because an error
-    of conductance does not know the weight. `spread` groups draw theirs uniformly between 0 and
-    twice that figure, so that clean and bad chips are both seen. `sigma_of_weight`, where given,
-    replaces the constant by a function of the weight (the mapped cell's sigma(G)), and is
-    multiplied by the same draw. `multiplicative`: weight times (1 + eps), eps ~ N(0, sigma), and
-    |eps| > `multiplicative_limit` redrawn uniformly within the limit (published `add_noise`).
-    """
-
-    additive: float = 0.02
-    multiplicative: float = 0.05
-    multiplicative_limit: float = 0.1
-    spread: bool = True
-    sigma_of_weight: SigmaOfWeight | None = None
+__all__ = ["TorchNetwork", "WeightNoise", "perturb"]
 
 
 @dataclass
 class TorchNetwork:
-    """Augmented layers (out, in + 1), bias last, and the embedding's fixed frequencies (7,)."""
+    """Augmented layers (out, in + 1), bias last, and the embedding's fixed frequencies (w / 2,).
+
+    `offsets` (classes, w) is what each class adds to the embedding, None without classes.
+    """
 
     layers: list[Tensor]
     frequencies: Tensor
     output_gain: float
+    offsets: Tensor | None = None
 
     @classmethod
     def random(
-        cls, frequencies: Tensor, output_gain: float, generator: torch.Generator
+        cls,
+        frequencies: Tensor,
+        output_gain: float,
+        generator: torch.Generator,
+        *,
+        dimensions: int = 2,
+        hidden_layers: int = 2,
+        n_classes: int = 0,
     ) -> TorchNetwork:
-        """A fresh 2 -> h -> h -> 2 network, h = twice the number of frequencies."""
+        """A fresh d -> w -> .. -> w -> d network, w = twice the number of frequencies."""
         width = 2 * len(frequencies)
+        sizes = [dimensions, *[width] * hidden_layers, dimensions]
         layers = []
-        for inputs, outputs in ((2, width), (width, width), (width, 2)):
+        for inputs, outputs in itertools.pairwise(sizes):
             weight = _uniform((outputs, inputs), generator) / math.sqrt(inputs)
             bias = 0.3 * _uniform((outputs, 1), generator)
             layers.append(torch.cat([weight, bias], dim=1).requires_grad_())
-        return cls(layers, frequencies, output_gain)
+        offsets = None
+        if n_classes:
+            offsets = (0.5 * _uniform((n_classes, width), generator)).requires_grad_()
+        return cls(layers, frequencies, output_gain, offsets)
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        """All that is trained: the layers, then the class offsets if there are classes."""
+        return [*self.layers, *([] if self.offsets is None else [self.offsets])]
+
+    def replace(self, parameters: Sequence[Tensor]) -> None:
+        """Takes other values for all that is trained, in the order of `parameters`."""
+        count = len(self.layers)
+        self.layers = list(parameters[:count])
+        self.offsets = None if self.offsets is None else parameters[count]
 
     def embedding(self, tau: Tensor) -> Tensor:
-        """e(tau), shape tau.shape + (14,)."""
+        """e(tau), shape tau.shape + (w,), without class offset."""
         phase = 2.0 * math.pi * tau[..., None] * self.frequencies
         return torch.cat([phase.sin(), phase.cos()], dim=-1)
 
@@ -70,15 +79,17 @@ class TorchNetwork:
 
     def forward(
         self, layers: list[Tensor], x: Tensor, embedding: Tensor, limit: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """(score, a_1, a_2) for x (groups, batch, 2); a_k is what enters the k-th rectifier.
+    ) -> tuple[Tensor, ...]:
+        """(score, a_1, .., a_h) for x (groups, batch, d); a_k is what enters the k-th rectifier.
 
-        `limit` (groups, 1, 1) is each group's upper limit of the rectifiers.
+        `embedding` is added before each of them; `limit` (groups, 1, 1) is each group's upper limit
+        of the rectifiers.
         """
-        first = _linear(layers[0], x) + embedding
-        second = _linear(layers[1], torch.minimum(first.relu(), limit)) + embedding
-        score = _linear(layers[2], torch.minimum(second.relu(), limit))
-        return self.output_gain * score, first, second
+        entering, signal = [], x
+        for layer in layers[:-1]:
+            entering.append(_linear(layer, signal) + embedding)
+            signal = torch.minimum(entering[-1].relu(), limit)
+        return (self.output_gain * _linear(layers[-1], signal), *entering)
 
 
 def perturb(layer: Tensor, groups: int, noise: WeightNoise, generator: torch.Generator) -> Tensor:

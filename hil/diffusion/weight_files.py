@@ -30,7 +30,7 @@ from protocols.npz import checked_members, read_npz
 
 Members = dict[str, NDArray[Any]]
 MAX_FILE_BYTES = 4 * 2**20
-MAX_MEMBERS = 32
+MAX_MEMBERS = 72
 META = "meta"
 _LENGTH = struct.Struct("<Q")
 _TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2"}

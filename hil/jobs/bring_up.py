@@ -134,7 +134,7 @@ def program_mapped(
                 formed.append(more)
             else:
                 mapped = map_model(model, _staying(bench.config), known, home=mapped.placement)
-    total = _with_all_pulses(programs, known)
+    total = with_all_pulses(programs, known)
     done = replace(done, program=total, age_s=clock.ages(done.placement.cells))
     run.save_json("program.json", total.to_dict())
     record_mapping(run, mapped, done)
@@ -191,7 +191,7 @@ def joined(results: Sequence[FormResult]) -> FormResult:
     )
 
 
-def _with_all_pulses(programs: Sequence[ProgramResult], known: ChipKnowledge) -> ProgramResult:
+def with_all_pulses(programs: Sequence[ProgramResult], known: ChipKnowledge) -> ProgramResult:
     """The last result with the pulses, reads and times of those before it added."""
     last = programs[-1]
     if len(programs) == 1:

@@ -42,13 +42,15 @@ def board_facts(identity: Identity) -> dict[str, Text]:
     }
 
 
-def trajectory_data(model: ScoreModel, samples: Samples) -> TrajectoryData | None:
+def trajectory_data(
+    model: ScoreModel, samples: Samples, label: int | None = None
+) -> TrajectoryData | None:
     """The chip's captured trajectories and the software's from the same initial conditions."""
     if samples.traces is None:
         return None
     start = samples.initial[: len(samples.traces)]
     every = SOFTWARE_PATH_STEPS // 100
-    paths = trajectories(model, start, Solve(steps=SOFTWARE_PATH_STEPS), every)
+    paths = trajectories(model, start, Solve(steps=SOFTWARE_PATH_STEPS, label=label), every)
     return TrajectoryData(
         time=samples.trace_times,
         chip=samples.traces,

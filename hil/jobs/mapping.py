@@ -178,15 +178,22 @@ def importance(model: ScoreModel, bias_volts: float) -> list[FloatArray]:
     """(out, in + 1) per layer: squared change of the score per squared change of a weight.
 
     Averaged over the software's solutions, each tau weighed with beta squared, because the loop
-    integrates beta times the score. The last column is the bias as the weight that it is driven
-    as. Hidden units that are off or clamped do not count.
+    integrates beta times the score; over all classes, where the model has any. The last column is
+    the bias as the weight that it is driven as. Hidden units that are off or clamped do not count.
     """
+    labels: list[int | None] = [*range(model.n_classes)] or [None]
+    found = [_importance(model, bias_volts, label) for label in labels]
+    return [np.mean(layers, axis=0) for layers in zip(*found, strict=True)]
+
+
+def _importance(model: ScoreModel, bias_volts: float, label: int | None) -> list[FloatArray]:
+    """As `importance`, of one class."""
     start = initial_conditions(model, PATH_SEED, 0, PATHS)
-    paths = trajectories(model, start, Solve(steps=PATH_STEPS, clamp=True), PATH_EVERY)
+    paths = trajectories(model, start, Solve(steps=PATH_STEPS, clamp=True, label=label), PATH_EVERY)
     tau = model.tau(np.linspace(0.0, model.capture_time, paths.shape[1]))
     weight = np.asarray(model.schedule.beta(tau)) ** 2
     weight = np.broadcast_to(weight / weight.sum() / PATHS, paths.shape[:2])[..., None]
-    h1, h2, _ = model.layer_outputs(paths, tau, clamp=True)
+    h1, h2, _ = model.layer_outputs(paths, tau, label=label, clamp=True)
     one = np.full((*paths.shape[:2], 1), bias_volts / model.volts_per_unit)
     clamp = model.hidden_clamp_units
     open1, open2 = ((h > 0.0) & (h < clamp) for h in (h1, h2))

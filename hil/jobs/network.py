@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from calibration.arrays import FloatArray
 from calibration.forming import FormResult, form
@@ -130,7 +132,10 @@ def record_loop(run: RunFolder, loop: RunLoop) -> None:
 def record_samples(run: RunFolder, samples: Samples) -> None:
     """Writes the samples of one mode and the initial conditions they came from."""
     name = f"samples_{samples.mode.value}"
-    run.save_arrays(f"{name}.npz", {"x": samples.x, "initial": samples.initial})
+    arrays: dict[str, NDArray[Any]] = {"x": samples.x, "initial": samples.initial}
+    if samples.labels is not None:
+        arrays["labels"] = samples.labels
+    run.save_arrays(f"{name}.npz", arrays)
     run.journal.array(f"{name}_initial", samples.initial)
     run.journal.event(name, {"count": len(samples.x), "board_s": samples.board_s})
 

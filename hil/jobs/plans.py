@@ -13,6 +13,7 @@ from drivers.rram.limits import Limits
 from drivers.rram.pulses import PulseBatch
 from hil.config import BenchConfig
 from hil.diffusion.score_model import ScoreModel
+from hil.jobs.classes import Asked
 from hil.jobs.programming import programming_params
 from hil.waveforms import LoopTiming, Mode, build_waveforms
 from protocols.messages import Operation
@@ -73,23 +74,26 @@ def programming_plan(config: BenchConfig, placement: Placement) -> Plan:
     }
 
 
-def run_plan(config: BenchConfig, model: ScoreModel, count: int, mode: Mode) -> Plan:
+def run_plan(config: BenchConfig, model: ScoreModel, asked: Asked, mode: Mode) -> Plan:
     """Peaks of the waveforms at the board's nominal gains, and the time that solving takes.
 
     Raises:
         ConfigError: tick, RC and duration do not fit together.
+        ModelError: the model has no such class.
     """
     description = config.load_description()
     timing = LoopTiming(config.loop.tick_s, config.loop.ticks)
-    waves = build_waveforms(
-        model, LoopCalibration.nominal(description.loop), timing, description, mode
-    )
-    embedding = np.abs(waves.embedding_volts + waves.class_offset_volts).max()
+    nominal = LoopCalibration.nominal(description.loop)
+    every = [
+        build_waveforms(model, nominal, timing, description, mode, label) for label in asked.labels
+    ]
+    waves = every[0]  # words are those of every class
+    embedding = max(np.abs(w.embedding_volts + w.class_offset_volts).max() for w in every)
     solve_s = timing.duration_s + description.timing.run_overhead_s
     return {
-        "samples": f"{count} ({mode.name})",
+        "samples": f"{asked.in_words(model)} ({mode.name})",
         "solve": f"{timing.ticks} ticks of {timing.tick_s * 1e3:g} ms",
-        "bench time": f"{count * solve_s:.0f} s and the calibration before it",
+        "bench time": f"{asked.count * solve_s:.0f} s and the calibration before it",
         "drift word f, peak": f"{np.abs(waves.drift).max():.3f} of full scale",
         "score word g2, peak": f"{np.abs(waves.score).max():.3f} of full scale",
         "noise, peak": f"{waves.noise.max():.3f} of full scale per standard deviation",

@@ -27,13 +27,26 @@ from calibration.repair import (
 )
 from calibration.repair_flow import Fit, fit_flow
 from hil.bench import Bench
+from hil.diffusion.score_model import ScoreModel
 from hil.jobs.network import PLACEMENT_FILE
 from hil.jobs.programming import programming_params
 from hil.record import RunFolder
 from hil.runloop import RunLoop
 from hil.waveforms import Mode
+from protocols.errors import InputError
 
 REPAIR_FILE = "repair.json"
+
+
+def refuse_conditional(model: ScoreModel, what: str) -> None:
+    """Raises InputError for a model with classes, whose last layer serves all of them at once."""
+    if model.n_classes:
+        raise InputError(
+            f"{what} is for networks without classes, and model {model.name!r} has "
+            f"{model.n_classes}: a last layer that suits one class need not suit the others. "
+            "hil run trims words and embedding for every class by itself; hil verify --retrim "
+            "programs again what moved."
+        )
 
 
 def repair_network(
@@ -51,9 +64,11 @@ def repair_network(
     and embedding cannot do. The loop keeps the trimmed drive.
 
     Raises:
+        InputError: the model has classes.
         CalibrationError: the network is too far off for any drive.
         TargetError, LimitError, SafetyError: as programming.
     """
+    refuse_conditional(loop.model, "a repair")
     tell, params, config = progress or silent, bench.config.repair, bench.config
     first = trim = loop.trim(mode, config.drive_trim, tell, label)
     rounds: list[RepairRound] = []

@@ -46,13 +46,18 @@ def cut_off(path: Path, kind: str) -> tuple[RunFolder, BenchConfig]:
     return run, validated_config(saved, str(run.file(CONFIG_FILE)))
 
 
-def parameter(run: RunFolder, name: str) -> Any:
-    """What the run was asked to do.
+_NEEDED: Any = object()
+
+
+def parameter(run: RunFolder, name: str, default: Any = _NEEDED) -> Any:
+    """What the run was asked to do; `default`, where given, is for what older records leave out.
 
     Raises:
         RecordError: its record does not say.
     """
     parameters = run.info.get("parameters")
+    if default is not _NEEDED and isinstance(parameters, dict):
+        return parameters.get(name, default)
     if not isinstance(parameters, dict) or name not in parameters:
         raise RecordError(f"{run.path}: the record does not say {name!r}; start a new run")
     return parameters[name]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +14,15 @@ from calibration.progress import Progress
 from hil.bench import Bench
 from hil.boards import simulated
 from hil.config import BenchConfig
-from hil.diffusion.metrics import Metrics, data_row, evaluate, reference_set
+from hil.diffusion.metrics import (
+    DATA_ROW_SEED,
+    REFERENCE_POINTS,
+    Metrics,
+    class_distances,
+    evaluate,
+    reference_of,
+)
+from hil.diffusion.references import source_of
 from hil.diffusion.sampler import Solve, euler_maruyama, initial_conditions, solve
 from hil.diffusion.score_model import ScoreModel
 from hil.runloop import RunLoop, Samples
@@ -22,39 +32,80 @@ from hil.waveforms import LoopTiming, Mode
 from protocols.hardware import BoardDescription
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+Labels = Sequence[int | None]
+ALL_DATA: Labels = (None,)
 SOFTWARE_STEPS = 1000
 READ_BACK_SAMPLES = 16
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row: the samples in model units, (n, 2), and their metrics."""
+    """One row: the samples in model units, (n, d), and their metrics.
+
+    With classes, `labels` (n,) are those of the samples and `class_w1` is the sliced Wasserstein-1
+    distance of each class from its own data.
+    """
 
     samples: FloatArray
     metrics: Metrics
+    labels: IntArray | None = None
+    class_w1: Mapping[int, float] = field(default_factory=lambda: MappingProxyType({}))
 
 
-def row(samples: FloatArray, data_set: str) -> Row:
-    """The row of some samples."""
-    return Row(samples, evaluate(samples, reference_set(data_set)))
+def row(samples: FloatArray, model: ScoreModel, labels: IntArray | None = None) -> Row:
+    """The row of some samples; with labels they are judged by data of the same classes."""
+    source = source_of(model)
+    if labels is None:
+        return Row(samples, evaluate(samples, reference_of(source)))
+    present = np.unique(labels)
+    share = REFERENCE_POINTS // len(present)
+    truth = np.concatenate([reference_of(source, int(label))[:share] for label in present])
+    distances = class_distances(samples, labels, source)
+    return Row(samples, evaluate(samples, truth), labels, MappingProxyType(distances))
 
 
-def data(model: ScoreModel, count: int) -> Row:
-    """Data against data: what zero looks like."""
-    return Row(reference_set(model.training.data)[:count], data_row(count, model.training.data))
+def data(model: ScoreModel, count: int, labels: Labels = ALL_DATA) -> Row:
+    """Data against data, `count` points of each label: what zero looks like."""
+    source = source_of(model)
+    parts = [source.draw(count, DATA_ROW_SEED, 0, label) for label in labels]
+    return row(np.concatenate(parts), model, repeated(labels, count))
 
 
-def software(model: ScoreModel, seed: int, count: int) -> Row:
-    """The Euler ODE in software, 1,000 steps, from the same initial conditions as the loop."""
-    start = initial_conditions(model, seed, 0, count)
-    return row(solve(model, start, Solve(steps=SOFTWARE_STEPS)), model.training.data)
+def software(model: ScoreModel, seed: int, count: int, labels: Labels = ALL_DATA) -> Row:
+    """The Euler ODE in software, 1,000 steps, from the same initial conditions as the loop.
+
+    `count` samples of each label, whose trajectories are numbered on from class to class.
+    """
+    parts = [
+        solve(
+            model,
+            initial_conditions(model, seed, number * count, count),
+            Solve(steps=SOFTWARE_STEPS, label=label),
+        )
+        for number, label in enumerate(labels)
+    ]
+    return row(np.concatenate(parts), model, repeated(labels, count))
 
 
-def software_sde(model: ScoreModel, seed: int, count: int) -> Row:
-    """The reverse SDE in software by Euler-Maruyama, 1,000 steps."""
-    start = initial_conditions(model, seed, 0, count)
-    samples = euler_maruyama(model, start, seed, steps=SOFTWARE_STEPS)
-    return row(samples, model.training.data)
+def software_sde(model: ScoreModel, seed: int, count: int, labels: Labels = ALL_DATA) -> Row:
+    """The SDE in software by Euler-Maruyama, 1,000 steps; arguments as for `software`."""
+    parts = []
+    for number, label in enumerate(labels):
+        first = number * count
+        start = initial_conditions(model, seed, first, count)
+        parts.append(
+            euler_maruyama(model, start, seed, steps=SOFTWARE_STEPS, first=first, label=label)
+        )
+    return row(np.concatenate(parts), model, repeated(labels, count))
+
+
+def repeated(labels: Labels, each: int) -> IntArray | None:
+    """Class of every sample when each label has as many; None where one of them is no class."""
+    numbers = [label for label in labels if label is not None]
+    if len(numbers) != len(labels):
+        return None
+    return np.repeat(np.array(numbers, dtype=np.int64), each)
 
 
 def run_loop(
@@ -125,9 +176,9 @@ def loop_ideal(
     with simulated_bench(config, Effects.none(), cells) as bench:
         loop = run_loop(bench, model, placement)
         samples = loop.run(count, Mode.ODE, seed=config.seed, progress=progress)
-    return row(samples.x, model.training.data)
+    return row(samples.x, model)
 
 
 def chip(samples: Samples, model: ScoreModel) -> Row:
     """The row of what a chip gave."""
-    return row(samples.x, model.training.data)
+    return row(samples.x, model, samples.labels)

@@ -71,7 +71,7 @@ def check_bench(
     """
     store = ChipStore.of(bench.config) if on_record else None
     before = None if store is None else recorded_map(store)
-    with _aside(bench):
+    with aside(bench):
         found = check_startup(
             bench.macro, bench.description, params, expected=before, chip=bench.config.chip.id
         )
@@ -115,5 +115,6 @@ def _moved(now: LineMap, before: LineMap | None) -> bool:
     return any(bool((abs(a - b) > MOVED * b).any()) for a, b in pairs)
 
 
-def _aside(bench: Bench) -> AbstractContextManager[None]:
+def aside(bench: Bench) -> AbstractContextManager[None]:
+    """What is asked within is no part of the job: always sent, never kept in the journal."""
     return bench.link.aside() if isinstance(bench.link, RecordedLink) else nullcontext()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from hil.report.data import (
     BudgetRow,
+    ClassData,
     LayerData,
     LoopRow,
     ProgrammingData,
@@ -14,6 +15,7 @@ from hil.report.data import (
 
 __all__ = [
     "BudgetRow",
+    "ClassData",
     "LayerData",
     "LoopRow",
     "ProgrammingData",

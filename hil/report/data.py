@@ -147,6 +147,32 @@ class LayerData:
 
 
 @dataclass(frozen=True)
+class ClassData:
+    """Samples class by class, and as pictures.
+
+    Attributes:
+        names: of the classes; empty for samples without classes.
+        labels: row name to the class of each point of `ReportData.samples`, as a place in `names`.
+        sliced_w1: row name to the distance of each class from its own data, shape (classes,).
+        pictures: row name to pictures from 0 to 1, shape (classes, k, h, w), one class where there
+            are none; empty where samples are no pictures.
+    """
+
+    names: tuple[str, ...]
+    labels: Mapping[str, Array]
+    sliced_w1: Mapping[str, Array]
+    pictures: Mapping[str, Array] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, values in self.sliced_w1.items():
+            if np.shape(values) != (len(self.names),):
+                raise RecordError(f"class data: {name} has {np.shape(values)} distances.")
+        for name, images in self.pictures.items():
+            if np.ndim(images) != 4 or len(images) != max(len(self.names), 1):
+                raise RecordError(f"class data: pictures of {name} have shape {np.shape(images)}.")
+
+
+@dataclass(frozen=True)
 class BudgetRow:
     """One line of the error budget: what was changed, and the metrics with that change.
 
@@ -186,8 +212,9 @@ class ReportData:
         rows: row name ("data", "software", "loop_ideal", "chip_ode", "chip_sde", ...) to metrics
             (METRICS); order is kept.
         row_titles: row name to the title that is shown, where it is not the default.
-        samples: row name to points in model units, shape (n, 2); the panels follow `rows`.
-        programming, trajectories, waveforms: see their classes, or None.
+        samples: row name to points in model units, shape (n, d); the panels follow `rows`, and
+            show points of the plane.
+        classes, programming, trajectories, waveforms: see their classes, or None.
         layers: one entry per layer, in order.
         budget: lines of the error budget; `budget_metric` is the one that the bars show.
         loop: calibrated figures of the loop.
@@ -206,6 +233,7 @@ class ReportData:
     rows: Mapping[str, Mapping[str, float | int | None]] = field(default_factory=dict)
     row_titles: Mapping[str, str] = field(default_factory=dict)
     samples: Mapping[str, Array] = field(default_factory=dict)
+    classes: ClassData | None = None
     programming: ProgrammingData | None = None
     trajectories: TrajectoryData | None = None
     waveforms: WaveformData | None = None
@@ -220,10 +248,18 @@ class ReportData:
 
     def __post_init__(self) -> None:
         for name, points in self.samples.items():
-            if np.ndim(points) != 2 or np.shape(points)[1] != 2 or len(points) == 0:
-                raise RecordError(f"samples {name!r} have shape {np.shape(points)}, not (n, 2).")
+            if np.ndim(points) != 2 or np.shape(points)[1] < 1 or len(points) == 0:
+                raise RecordError(f"samples {name!r} have shape {np.shape(points)}, not (n, d).")
+        for name, places in (self.classes.labels if self.classes else {}).items():
+            if len(places) != len(self.samples.get(name, ())):
+                raise RecordError(f"samples {name!r}: not one class for each of them.")
         if self.budget_metric not in METRICS:
             raise RecordError(f"{self.budget_metric!r} is no metric; use one of {METRICS}.")
+
+    @property
+    def plane(self) -> Mapping[str, Array]:
+        """Those sets of samples that are points of the plane."""
+        return {name: points for name, points in self.samples.items() if points.shape[1] == 2}
 
     def row_title(self, name: str) -> str:
         """What a row of metrics is called on the page."""
@@ -299,6 +335,9 @@ def _build(tree: dict[str, Any]) -> ReportData:
         "trajectories": TrajectoryData,
         "waveforms": WaveformData,
     }
+    if tree.get("classes") is not None:
+        tree["classes"]["names"] = tuple(tree["classes"]["names"])
+        tree["classes"] = ClassData(**tree["classes"])
     for name, kind in parts.items():
         if tree.get(name) is not None:
             tree[name] = kind(**tree[name])

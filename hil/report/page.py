@@ -28,14 +28,8 @@ def render(data: ReportData, folder: Path) -> Path:
         RecordError: the folder cannot be written.
     """
     shown = [_show(section, data, folder) for section in sections(data)]
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("report.html.j2").render(
+    template = environment().get_template("report.html.j2")
+    page = template.render(
         data=data,
         sections=shown,
         metrics=tables.metrics(data),
@@ -43,6 +37,17 @@ def render(data: ReportData, folder: Path) -> Path:
         facts=_facts(data),
     )
     return write_whole(folder / PAGE_NAME, page.encode())
+
+
+def environment() -> jinja2.Environment:
+    """The templates of the pages; a name that is missing is an error."""
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 def _facts(data: ReportData) -> list[tuple[str, list[tuple[str, str]]]]:

@@ -81,6 +81,8 @@ _ACCOUNTS = (
 def _samples(data: ReportData) -> tuple[Block, ...]:
     if not data.samples:
         return (Absent("No samples were taken in this run."),)
+    if data.classes is not None:
+        return _classes(data)
     return (
         FigureBlock(
             "samples",
@@ -96,6 +98,40 @@ def _samples(data: ReportData) -> tuple[Block, ...]:
             figures.radius_and_angle,
         ),
     )
+
+
+def _classes(data: ReportData) -> tuple[Block, ...]:
+    """What is shown of samples with classes or of pictures."""
+    blocks: list[Block] = []
+    if data.classes is not None and data.classes.pictures:
+        blocks.append(
+            FigureBlock(
+                "pictures",
+                "Pictures",
+                "The first samples of each class as pictures, none of them chosen.",
+                figures.pictures,
+            )
+        )
+    if data.plane:
+        blocks.append(
+            FigureBlock(
+                "samples",
+                "Samples",
+                "Generated points; a colour is a class. The software starts from the same initial "
+                "conditions as the chip.",
+                figures.samples,
+            )
+        )
+    table = tables.classes(data)
+    if table is not None:
+        figure = FigureBlock(
+            "class_distances",
+            "Distance of each class",
+            "Sliced W₁ of each class from its own data, as many points of each.",
+            figures.class_distances,
+        )
+        blocks += [table, figure]
+    return tuple(blocks)
 
 
 def _array(data: ReportData) -> tuple[Block, ...]:

@@ -11,7 +11,9 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from hil.record import write_whole
 
@@ -92,6 +94,17 @@ def bare(axes: Axes) -> None:
     """No grid and no ticks, for maps and pictures."""
     axes.grid(visible=False)
     axes.spines[["top", "right"]].set_visible(True)
+
+
+OUTLINE = [withStroke(linewidth=2.0, foreground="white")]
+
+
+def class_colour(place: int, count: int) -> str:
+    """The colour of one of `count` classes; beyond ten they lie on a wheel of colours."""
+    few = (BLUE, ORANGE, GREEN, PURPLE, SKY, AMBER, BLACK, "#882255", "#999933", GREY)
+    if count <= len(few):
+        return few[place]
+    return str(to_hex(mpl.colormaps["twilight"](0.1 + 0.8 * place / count)))
 
 
 def colour(row: str, position: int) -> str:

@@ -53,6 +53,20 @@ def metrics(data: ReportData) -> Table | None:
     return Table("Metrics", header, rows, METRIC_NOTES, marked)
 
 
+def classes(data: ReportData) -> Table | None:
+    """Sliced Wasserstein-1 distance of every class, a line per row; None without classes."""
+    found = data.classes
+    if found is None or not found.names:
+        return None
+    rows = tuple(
+        (data.row_title(key), *(number(float(value)) for value in values), number(values.mean()))
+        for key, values in found.sliced_w1.items()
+    )
+    marked = tuple(i for i, key in enumerate(found.sliced_w1) if key.startswith("chip"))
+    header = ("", *(f"class {name}" for name in found.names), "mean")
+    return Table("Sliced W₁ of each class from its own data", header, rows, "", marked)
+
+
 def _metric(name: str, value: float | int | None) -> str:
     if name == "samples" and value is not None:
         return number(int(value))

@@ -92,12 +92,20 @@ class Array:
         """True mean conductance as the loop sees it, lines included."""
         return self._reached(index, now_s, self._mean)
 
+    def standing(self, index: Index, now_s: float) -> F64:
+        """Conductance without the noise of reads, as `conductance`, with the state of each trap."""
+        return self._reached(index, now_s, self._stand)
+
     def _read(self, index: Index, now_s: F64 | float) -> F64:
         siemens = self.law.telegraph(index, self.chip.cells.read(index, now_s), np.asarray(now_s))
         return self._behind_lines(index, siemens)
 
     def _mean(self, index: Index, now_s: F64 | float) -> F64:
         return self._behind_lines(index, self.chip.cells.conductance(index, now_s))
+
+    def _stand(self, index: Index, now_s: F64 | float) -> F64:
+        mean = self.chip.cells.conductance(index, now_s)
+        return self._behind_lines(index, self.law.telegraph(index, mean, np.asarray(now_s)))
 
     def _reached(self, index: Index, now_s: F64 | float, of: Callable[..., F64]) -> F64:
         """Conductance of the cells that the wiring leads to."""

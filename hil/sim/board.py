@@ -26,6 +26,7 @@ from hil.sim.chip import NANOSECONDS, Chip
 from hil.sim.config import SimSettings
 from hil.sim.handlers import HANDLERS
 from hil.sim.handlers_loop import LOOP_HANDLERS
+from hil.sim.handlers_reads import READ_HANDLERS
 from hil.sim.machine import Machine
 from hil.sim.refusal import RefusedError
 from protocols.codec import LengthError, RangeError
@@ -33,7 +34,7 @@ from protocols.frame import OVERHEAD_BYTES, RESPONSE_BIT, Decoder, Frame, encode
 from protocols.hardware import BoardDescription
 from protocols.messages import REQUESTS, AdvanceRequest, HelloRequest, SafeReason
 
-_HANDLERS = HANDLERS | LOOP_HANDLERS
+_HANDLERS = HANDLERS | READ_HANDLERS | LOOP_HANDLERS
 _OK = b"\0"
 _COBS_BYTES = 2  # the code byte and the closing zero
 _BITS_PER_BYTE = 10  # 8N1

@@ -23,11 +23,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from hil.sim import draws
 from protocols.errors import InputError
-from protocols.hardware import BoardDescription
+from protocols.hardware import LINES_MAX, BoardDescription
 from protocols.messages import ArrayLine, LoopSource
 
 Index = NDArray[np.int64]
-Line = Annotated[int, Field(ge=0, le=255)]
+Line = Annotated[int, Field(ge=0, lt=LINES_MAX)]
 Deviation = Annotated[float, Field(ge=-0.5, le=0.5)]
 
 STREAM_CHIP_FAULT = 216

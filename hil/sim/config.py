@@ -31,6 +31,7 @@ Factor = Annotated[float, Field(ge=0.1, le=10)]
 Share = Annotated[float, Field(ge=0, le=1)]
 ChannelFault = Literal["dead", "railed"]
 CellKind = Literal["fitted", "empirical", "physics"]
+Kernel = Literal["c", "numpy"]
 
 CUT_SIGMAS = 3.0
 """Where the normals of a board's errors are cut."""
@@ -72,6 +73,7 @@ class SimSettings(BaseModel):
     tick_us_min: Annotated[int, Field(ge=1)] = 200
     upsets: BoardUpsets = BoardUpsets()  # resets, hangs, late answers
     trajectories_per_poll: Annotated[int, Field(ge=1, le=4096)] = 256
+    kernel: Kernel = "c"  # what solves the loop; numpy needs no compiler and is far slower
 
     # array
     line_resistance_ohm: NotNegative = 0.5  # of one cell pitch, bit line and source line alike

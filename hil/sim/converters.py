@@ -43,10 +43,15 @@ STREAM_LOOPBACK_NOISE = 206  # (ADC input, time): conversions of loop-backs
 STREAM_REFERENCE_NOISE = 207  # (column, time): conversions of reference resistors
 STREAM_LINE_NOISE = 208  # (0, time): conversions of line checks
 STREAM_LINE_CURRENT = 209  # (line, time): read noise of all cells of a line together
+STREAM_PRODUCT_NOISE = 217  # (column, time): conversions of products
+STREAM_PRODUCT_CURRENT = 218  # (column, time): read noise of all cells of a product together
 
 
 class Dac(IntEnum):
-    """DAC channels; the embedding has as many as the loop is wide, from `EMBEDDING` on."""
+    """DAC channels; the embedding has as many as the loop is wide, from `EMBEDDING` on.
+
+    The rows have one each for products, from `ROW` on; between the two there are none.
+    """
 
     BIT_LINE = 0
     SOURCE_LINE = 1
@@ -56,6 +61,7 @@ class Dac(IntEnum):
     NOISE = 5  # two
     INITIAL = 7  # two
     EMBEDDING = 9
+    ROW = 128
 
 
 class Adc(IntEnum):
@@ -108,9 +114,10 @@ class Converters:
     def of(cls, description: BoardDescription, settings: SimSettings) -> Converters:
         """The converters that `board_seed` draws; ideal where effects are off."""
         effects, seed = settings.switched(), settings.board_seed
-        dacs = Dac.EMBEDDING + description.loop.hidden_width
+        dacs = Dac.ROW + description.rows
         dac, adc = float(effects.dac_error), float(effects.adc_error)
-        names = {name: at for name, at in _DACS.items() if at < dacs}
+        last = Dac.EMBEDDING + description.loop.hidden_width
+        names = {name: at for name, at in _DACS.items() if at < last}
         kept, high = _stuck_bits(settings, names, dacs, description.code_max)
         return cls(
             code_max=description.code_max,

@@ -18,6 +18,7 @@ from hil.sim.chip import NANOSECONDS, Chip
 from hil.sim.config import SimSettings
 from hil.sim.converters import STREAM_READ_NOISE, Adc, Codes, Converters, Dac, Tia
 from hil.sim.line_path import LinePath
+from hil.sim.product_path import ProductPath
 from hil.sim.pulse_grid import NOT_ON_GRID, GridPulse
 from hil.sim.read_law import REFERENCE_VOLTS
 from hil.sim.upsets import SAG, PowerLostError, PowerSupply
@@ -48,6 +49,7 @@ class FrontEnd:
         self._tia = Tia.of(description, settings)
         self.calibration = CalibrationPath(chip, converters, self._tia, description, settings)
         self.lines = LinePath(chip, array, converters, self._tia, description, settings)
+        self.products = ProductPath(chip, array, converters, self._tia, description, settings)
         self._settling_s = settings.pulse_settling_s if effects.settling else 0.0
         self._tick_ns = _ns(description.converters.width_tick_s)
         self._setup_ns = _ns(description.timing.pulse_overhead_s)

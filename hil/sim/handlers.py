@@ -1,4 +1,4 @@
-"""One function per message: session, safety, pulses, reads and time.
+"""One function per message: session, safety, pulses and time.
 
 Length and range of every field have been checked when a handler is called; it checks what depends
 on the board's state, all of it before it changes anything.
@@ -18,7 +18,6 @@ from hil.sim.refusal import RefusedError
 from protocols import messages as m
 from protocols.codec import Message
 from protocols.energy import ENERGY_UNIT
-from protocols.hardware import LADDER_STEPS
 
 Handler = Callable[[Machine, Any], Message]
 
@@ -46,6 +45,7 @@ def hello(machine: Machine, request: m.HelloRequest) -> m.HelloResponse:
         rows=machine.description.rows,
         columns=machine.description.columns,
         read_code_max=limits.read_code_max,
+        multiply_code_max=limits.multiply_code_max,
         set_gate_max=set_.gate_max,
         set_line_max=set_.line_max,
         set_width_max=set_.width_max,
@@ -136,8 +136,8 @@ def pulse_read(machine: Machine, request: m.PulseReadRequest) -> m.PulseReadResp
     rows, columns, operation, gate, line, width = fields.T
     lasting_ns = machine.front_end.duration_ns(width)
     machine.safety.require_armed(machine.chip.now_ns, lasting_ns)
-    _check_read_code(machine, request.read_code)
-    _check_geometry(machine, entries)
+    check_read_code(machine, request.read_code)
+    check_geometry(machine, entries)
     if not _within_limits(machine, operation, gate, line, width):
         for number, entry in enumerate(entries):
             _check_limits(machine, number, entry)
@@ -156,78 +156,6 @@ def pulse_read(machine: Machine, request: m.PulseReadRequest) -> m.PulseReadResp
     return m.PulseReadResponse(machine.time_us, readings)
 
 
-def read(machine: Machine, request: m.ReadRequest) -> m.ReadResponse:
-    """Read cells; allowed unarmed and in the safe state."""
-    machine.runs.require_idle()
-    entries = request.entries
-    _check_room(machine, request, m.ReadResponse)
-    _check_read_code(machine, request.read_code)
-    _check_geometry(machine, entries)
-    cells = np.array([(e.row, e.column) for e in entries], np.int64).reshape(-1, 2)
-    index = machine.array.flat(cells[:, 0], cells[:, 1])
-    sums = machine.front_end.read(index, request.read_code, request.samples)
-    machine.reads += len(entries) * request.samples
-    return m.ReadResponse(machine.time_us, tuple(m.ReadResponseEntry(s) for s in sums.tolist()))
-
-
-def loopback(machine: Machine, request: m.LoopbackRequest) -> m.LoopbackResponse:
-    """Convert a DAC's output; allowed unarmed and in the safe state up to the read level."""
-    machine.runs.require_idle()
-    _check_room(machine, request, m.LoopbackResponse)
-    limit = machine.limits.loopback_max(request.source)
-    for number, entry in enumerate(request.entries):
-        if request.source == m.LoopSource.REFERENCE and entry.code > LADDER_STEPS:
-            raise RefusedError("out_of_range", 0, number, entry.code, 0, LADDER_STEPS)
-        if limit is not None and entry.code > limit:
-            raise RefusedError("over_limit", 0, number, entry.code, limit)
-    codes = np.array([entry.code for entry in request.entries], np.int64)
-    path = machine.front_end.calibration
-    if limit is not None and codes.max(initial=0) > machine.limits.read_code_max:
-        machine.safety.require_safe_to_drive()
-        lasting_ns = path.duration_ns(codes.size, request.samples)
-        machine.safety.require_armed(machine.chip.now_ns, lasting_ns)
-    sums = path.loopback(request.source, request.destination, codes, request.samples)
-    return m.LoopbackResponse(
-        machine.time_us, tuple(m.LoopbackResponseEntry(s) for s in sums.tolist())
-    )
-
-
-def read_reference(machine: Machine, request: m.ReadReferenceRequest) -> m.ReadReferenceResponse:
-    """Read reference resistors in place of cells; allowed unarmed and in the safe state."""
-    machine.runs.require_idle()
-    _check_room(machine, request, m.ReadReferenceResponse)
-    _check_read_code(machine, request.read_code)
-    last = machine.description.columns - 1
-    for number, entry in enumerate(request.entries):
-        if entry.column > last:
-            raise RefusedError("out_of_range", 0, number, entry.column, 0, last)
-    asked = np.array([(e.column, e.resistor) for e in request.entries], np.int64).reshape(-1, 2)
-    sums = machine.front_end.calibration.read_reference(
-        asked[:, 0], asked[:, 1], request.read_code, request.samples
-    )
-    return m.ReadReferenceResponse(
-        machine.time_us, tuple(m.ReadReferenceResponseEntry(s) for s in sums.tolist())
-    )
-
-
-def line_check(machine: Machine, request: m.LineCheckRequest) -> m.LineCheckResponse:
-    """Drive lines at the read level; allowed unarmed and in the safe state."""
-    machine.runs.require_idle()
-    _check_room(machine, request, m.LineCheckResponse)
-    _check_read_code(machine, request.read_code)
-    for number, entry in enumerate(request.entries):
-        _check_line(machine, 1, number, entry.driven, entry.line)
-        if entry.probe <= m.LineProbe.FAR_WORD_LINE:
-            _check_line(machine, 3, number, entry.probe, entry.probed)
-    asked = [(e.driven, e.line, e.probe, e.probed) for e in request.entries]
-    sums = machine.front_end.lines.check(
-        np.array(asked, np.int64).reshape(-1, 4), request.read_code, request.samples
-    )
-    return m.LineCheckResponse(
-        machine.time_us, tuple(m.LineCheckResponseEntry(s) for s in sums.tolist())
-    )
-
-
 def advance(machine: Machine, request: m.AdvanceRequest) -> m.AdvanceResponse:
     """Let virtual time pass; to the watchdog it is silence."""
     far_us = ADVANCE_US_MAX - machine.chip.now_ns // _NS_PER_US
@@ -237,28 +165,21 @@ def advance(machine: Machine, request: m.AdvanceRequest) -> m.AdvanceResponse:
     return m.AdvanceResponse(machine.time_us)
 
 
-def _check_room(machine: Machine, request: Any, response: type[Message]) -> None:
-    """More entries than the answer has room for are refused by the length that they have."""
-    fit = response.entries_per_payload(machine.settings.payload_bytes - 1)
-    if len(request.entries) > fit:
-        size, each = request.STRUCT.size, request.ENTRY.STRUCT.size
-        raise RefusedError("bad_length", size + len(request.entries) * each, size + fit * each)
+def check_span(field: int, first: int, size: int, there: int) -> None:
+    """Whether lines `first` to `first + size - 1` are there."""
+    if first + size > there:
+        raise RefusedError("out_of_range", field, 0, first, 0, max(there - size, 0))
 
 
-def _check_read_code(machine: Machine, read_code: int) -> None:
+def check_read_code(machine: Machine, read_code: int) -> None:
+    """A read voltage is at most the read level."""
     limit = machine.limits.read_code_max
     if read_code > limit:
         raise RefusedError("over_limit", 0, 0, read_code, limit)
 
 
-def _check_line(machine: Machine, field: int, entry: int, kind: int, line: int) -> None:
-    of = machine.description
-    last = (of.rows if kind == m.ArrayLine.BIT_LINE else of.columns) - 1
-    if line > last:
-        raise RefusedError("out_of_range", field, entry, line, 0, last)
-
-
-def _check_geometry(machine: Machine, entries: tuple[Any, ...]) -> None:
+def check_geometry(machine: Machine, entries: tuple[Any, ...]) -> None:
+    """Cells are those of the array."""
     rows, columns = machine.description.rows, machine.description.columns
     for number, entry in enumerate(entries):
         if entry.row >= rows:
@@ -340,9 +261,5 @@ HANDLERS: dict[type[Message], Handler] = {
     m.DisarmRequest: disarm,
     m.SafeClearRequest: safe_clear,
     m.PulseReadRequest: pulse_read,
-    m.ReadRequest: read,
-    m.LoopbackRequest: loopback,
-    m.ReadReferenceRequest: read_reference,
-    m.LineCheckRequest: line_check,
     m.AdvanceRequest: advance,
 }

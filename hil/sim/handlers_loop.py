@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hil.sim.chip import NANOSECONDS
-from hil.sim.handlers import Handler
+from hil.sim.handlers import Handler, check_span
 from hil.sim.loop_network import LayerBlock, layer_sizes
 from hil.sim.machine import Machine
 from hil.sim.refusal import RefusedError
@@ -68,8 +68,8 @@ def loop_layer(machine: Machine, request: m.LoopLayerRequest) -> m.LoopLayerResp
         feedback_ohm=request.feedback_code * scales.feedback_ohm_per_code,
         reference_siemens=request.reference_code * scales.reference_siemens_per_code,
     )
-    _check_room(1, block.first_row, inputs, description.rows)
-    _check_room(2, block.first_column, block.columns, description.columns)
+    check_span(1, block.first_row, inputs, description.rows)
+    check_span(2, block.first_column, block.columns, description.columns)
     machine.layers[request.layer] = block
     return m.LoopLayerResponse()
 
@@ -155,11 +155,6 @@ def _blocks(machine: Machine) -> list[LayerBlock]:
     if len(machine.layers) < _LAYERS:
         raise RefusedError("not_ready", m.Part.LAYERS)
     return [machine.layers[layer] for layer in range(_LAYERS)]
-
-
-def _check_room(field: int, first: int, size: int, there: int) -> None:
-    if first + size > there:
-        raise RefusedError("out_of_range", field, 0, first, 0, max(there - size, 0))
 
 
 LOOP_HANDLERS: dict[type[Message], Handler] = {

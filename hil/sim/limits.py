@@ -72,6 +72,7 @@ class CodeLimits:
     """Every limit of a board in the units of the wire."""
 
     read_code_max: int
+    multiply_code_max: int  # from the middle
     operations: tuple[PulseLimits, PulseLimits, PulseLimits]  # indexed by Operation
     arm_ms_max: int
     watchdog_ms: int
@@ -92,6 +93,7 @@ class CodeLimits:
 
         return cls(
             read_code_max=code(limits.read_volts),
+            multiply_code_max=_multiply_code(description, settings),
             operations=(operation(limits.set), operation(limits.reset), operation(limits.form)),
             arm_ms_max=round(limits.arm_s * 1e3),
             watchdog_ms=round(limits.watchdog_s * 1e3),
@@ -143,6 +145,14 @@ def _energy(
     volts = [(code + settings.dac_offset_margin_codes) * step for code in range(line_max + 1)]
     siemens = description.limits.cell_siemens
     return energy_code(part.energy_joules, siemens, scales.width_tick_s, volts, ticks)
+
+
+def _multiply_code(description: BoardDescription, settings: SimSettings) -> int:
+    """The largest distance from the middle of a row's code that stays at the read level."""
+    full = description.converters.multiply_full_scale_volts * (1.0 + settings.dac_gain_margin)
+    size = description.limits.read_volts / full * description.code_zero
+    code = math.floor(size - settings.dac_offset_margin_codes)
+    return max(0, min(description.code_zero - 1, code))
 
 
 def _code(volts: float, description: BoardDescription, settings: SimSettings) -> int:

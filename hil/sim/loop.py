@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hil.sim import draws, loop_kernels
+from hil.sim import draws, loop_kernels, loop_reference
 from hil.sim.array import Array
 from hil.sim.chip import NANOSECONDS
 from hil.sim.config import SimSettings
@@ -34,12 +34,16 @@ from hil.sim.converters import (
 )
 from hil.sim.loop_drive import Drive, Waves, drive_of
 from hil.sim.loop_errors import LoopErrors
-from hil.sim.loop_kernels import Segments, Stages
+from hil.sim.loop_kernels import Stages
 from hil.sim.loop_network import LayerBlock, Network, network_of
+from hil.sim.loop_segments import Segments, segments_of
 from protocols.hardware import BoardDescription
 
 F64 = NDArray[np.float64]
 Numbers = NDArray[np.int64]
+
+BLOCK = 4096
+"""Trajectories that are solved at once: as many networks of their own are in memory."""
 
 PROBE_TRAJECTORIES = 1 << 31
 """Probes take their frozen cell noise from trajectory numbers from here on."""
@@ -75,6 +79,9 @@ class AnalogLoop:
         self._converters = converters
         self._description = description
         self._settings = settings
+        compiled = settings.kernel == "c"
+        self._solve = loop_kernels.solve if compiled else loop_reference.advance
+        self._layers = loop_kernels.layers if compiled else loop_reference.outputs
 
     def plan(
         self,
@@ -151,24 +158,27 @@ class AnalogLoop:
 
         `deviations` are those of `frozen_noise`, for a caller that has them already.
         """
-        if deviations is None:
-            deviations = self.frozen_noise(plan, trajectories)
         x = np.array(x_volts, np.float64, order="C", ndmin=2)
-        self.saturated += loop_kernels.solve(
-            x,
-            np.empty((0, 1, 2)) if traces is None else traces,
-            np.asarray(trajectories, np.int64),
-            trace_every,
-            int(plan.segment_of_tick[first_tick]),
-            int(plan.segment_of_tick[last_tick]),
-            plan.seed,
-            plan.noisy,
-            plan.segments,
-            plan.drive,
-            plan.network,
-            deviations,
-            self.stages,
-        )
+        numbers = np.atleast_1d(np.asarray(trajectories, np.int64))
+        kept = np.empty((0, 1, 2)) if traces is None else traces
+        for start in range(0, len(x), BLOCK):
+            part = slice(start, start + BLOCK)
+            noise = self.frozen_noise(plan, numbers[part]) if deviations is None else deviations
+            self.saturated += self._solve(
+                x[part],
+                kept[part],
+                numbers[part],
+                trace_every,
+                int(plan.segment_of_tick[first_tick]),
+                int(plan.segment_of_tick[last_tick]),
+                plan.seed,
+                plan.noisy,
+                plan.segments,
+                plan.drive,
+                plan.network,
+                noise if deviations is None else noise[part],
+                self.stages,
+            )
         return x
 
     def frozen_noise(self, plan: Plan, trajectories: Numbers) -> NDArray[np.float32]:
@@ -192,27 +202,25 @@ class AnalogLoop:
         as fresh in each conversion. The words of the tick are held: none of them is late.
         """
         plan = self.plan(blocks, waves.held(tick), 1, now_s=now_s)
-        x = self.preset(x_codes.reshape(1, 2))[0]
-        width = plan.drive.embedding.shape[1]
-        weights = np.empty(plan.network.base.size)
-        frozen = np.array([PROBE_TRAJECTORIES + number % PROBE_TRAJECTORIES])
-        noise = self._array.chip.cells.solve_noise(plan.network.cells, frozen)
-        loop_kernels.weights_of(weights, plan.network, noise[0])
-        sums = np.zeros(2 * width + 2, np.int64)
-        for sample in range(samples):
-            counters = np.arange(sums.size) + sample * sums.size
-            lanes = draws.normal_lanes(
-                self._converters.noise_seed, STREAM_PROBE_NOISE, number % (1 << 32), counters, 0, 2
-            )
-            h1, h2, s = np.empty(width), np.empty(width), np.empty(2)
-            electronic = self.stages.noise * lanes[:, 0]
-            loop_kernels.layers(
-                h1, h2, s, x[0], x[1], weights, plan.drive.embedding[0], electronic, self.stages
-            )
-            volts = np.concatenate([h1, h2, s])
-            fraction = volts / self._description.converters.probe_full_scale_volts
-            sums += self._converters.convert_bipolar(Adc.PROBE, fraction, lanes[:, 1])
-        return sums
+        x = np.repeat(self.preset(x_codes.reshape(1, 2)), samples, axis=0)
+        outputs = 2 * plan.drive.embedding.shape[1] + 2
+        lanes = draws.normal_lanes(
+            self._converters.noise_seed,
+            STREAM_PROBE_NOISE,
+            number % (1 << 32),
+            np.arange(samples * outputs),
+            0,
+            2,
+        ).reshape(samples, outputs, 2)
+        frozen = np.full(samples, PROBE_TRAJECTORIES + number % PROBE_TRAJECTORIES)
+        noise = np.repeat(self.frozen_noise(plan, frozen[:1]), samples, axis=0)
+        electronic = self.stages.noise * lanes[..., 0]
+        volts = self._layers(
+            x, frozen, electronic, plan.segments, plan.drive, plan.network, noise, self.stages
+        )
+        fraction = volts / self._description.converters.probe_full_scale_volts
+        codes = self._converters.convert_bipolar(Adc.PROBE, fraction, lanes[..., 1])
+        return np.asarray(codes.sum(axis=0), np.int64)
 
     def sample(self, x_volts: F64, trajectories: Numbers, ticks: int | Numbers) -> Codes:
         """Conversions of x (..., 2), volts; their noise is keyed by trajectory and tick."""
@@ -225,21 +233,6 @@ class AnalogLoop:
         ends = (codes == 0) | (codes == self._converters.code_max)
         self.saturated += int(np.count_nonzero(ends))
         return codes
-
-
-def segments_of(tick_ns: int, ticks: int, noise_hold_ns: int) -> Segments:
-    """Ticks, cut where the electronic noise is redrawn; `noise_hold_ns` 0 is no noise."""
-    edges = np.arange(ticks + 1, dtype=np.int64) * tick_ns
-    if noise_hold_ns:
-        redrawn = np.arange(0, int(edges[-1]), noise_hold_ns, dtype=np.int64)
-        edges = np.union1d(edges, redrawn)
-    starts = edges[:-1]
-    return Segments(
-        tick=starts // tick_ns,
-        noise_tick=starts // noise_hold_ns if noise_hold_ns else np.zeros_like(starts),
-        length_s=np.diff(edges) / NANOSECONDS,
-        ends_tick=edges[1:] % tick_ns == 0,
-    )
 
 
 def _stages(description: BoardDescription, settings: SimSettings) -> Stages:

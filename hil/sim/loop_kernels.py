@@ -1,30 +1,31 @@
-"""The loop's equations, compiled: one trajectory after the other, all of its state in registers.
+"""The equations of a board's loop, handed to the compiled kernel.
 
 Within a segment (a tick, cut where the loop's electronic noise is redrawn) every word is held and
 one step of Heun's method is taken (E. Hairer, S. P. Norsett, G. Wanner, Solving Ordinary
-Differential Equations I, II.1). A trajectory is solved alone, so its result cannot depend on which
-others are solved with it. `loop_reference.py` holds the same equations in plain numpy; the tests
-hold the two against each other.
+Differential Equations I, II.1). A trajectory is solved alone, in double precision, so its result
+cannot depend on which others are solved with it. `loop_reference.py` holds the same equations in
+plain numpy; the tests hold the two against each other.
 
-The first line of each function's arguments is what it changes. Weights are flat: layer 0
-(3 x H), layer 1 (H + 1 x H), layer 2 (H + 1 x 2), inputs outermost, bias row last in each.
+Weights are flat: layer 0 (3 x H), layer 1 (H + 1 x H), layer 2 (H + 1 x 2), inputs outermost, bias
+row last in each.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from hil.sim.converters import STREAM_LOOP_NOISE, STREAM_WAVE_NOISE
-from hil.sim.draws import normals4
+from hil.sim.loop_call import Call
+from hil.sim.loop_drive import Drive
+from hil.sim.loop_network import Network, layer_sizes
+from hil.sim.loop_segments import Segments
+from protocols.errors import InputError
 
 F64 = NDArray[np.float64]
-
-_LOOP_STREAM: Any = np.uint64(STREAM_LOOP_NOISE)
-_WAVE_STREAM: Any = np.uint64(STREAM_WAVE_NOISE)
+AXES = 2
 
 
 class Stages(NamedTuple):
@@ -40,190 +41,131 @@ class Stages(NamedTuple):
     noise_seed: Any  # np.uint64
 
 
-class Segments(NamedTuple):
-    """When the held values change: one entry per step of the integration."""
-
-    tick: NDArray[np.int64]
-    noise_tick: NDArray[np.int64]
-    length_s: F64
-    ends_tick: NDArray[np.bool_]
-
-
-@numba.njit(cache=True, inline="always")
-def _limit(value: float, bound: float) -> float:  # pragma: no cover - compiled
-    return min(max(value, -bound), bound)
-
-
-@numba.njit(cache=True)
-def weights_of(weights: F64, network: Any, deviation: Any) -> None:  # pragma: no cover - compiled
-    """Weights of one trajectory: each cell with its own frozen relative deviation."""
-    weights[:] = network.base
-    for m in range(network.cells.size):
-        weights[network.slot[m]] += network.gain[m] * (1.0 + np.float64(deviation[m]))
-
-
-@numba.njit(cache=True)
-def layers(
-    h1: F64, h2: F64, s: F64, x0: float, x1: float, w: F64, e: Any, noise: F64, p: Stages
-) -> None:  # pragma: no cover - compiled
-    """Outputs of the three layers for integrator voltages x; `noise` is added before each stage."""
-    width = h1.size
-    for j in range(width):
-        sum_j = x0 * w[j] + x1 * w[width + j] + p.bias * w[2 * width + j]
-        h1[j] = min(max(_limit(sum_j + noise[j], p.tia_saturation) + e[j], 0.0), p.hidden_clamp)
-    at = 3 * width
-    for j in range(width):
-        h2[j] = p.bias * w[at + width * width + j]
-    for i in range(width):
-        h = h1[i]
-        for j in range(width):
-            h2[j] += h * w[at + i * width + j]
-    for j in range(width):
-        v = _limit(h2[j] + noise[width + j], p.tia_saturation) + e[j]
-        h2[j] = min(max(v, 0.0), p.hidden_clamp)
-    at += (width + 1) * width
-    s0, s1 = p.bias * w[at + 2 * width], p.bias * w[at + 2 * width + 1]
-    for i in range(width):
-        s0 += h2[i] * w[at + 2 * i]
-        s1 += h2[i] * w[at + 2 * i + 1]
-    s0 = _limit(s0 + noise[2 * width], p.tia_saturation)
-    s1 = _limit(s1 + noise[2 * width + 1], p.tia_saturation)
-    s[0] = _limit(p.output_gain * s0, p.output_clamp)
-    s[1] = _limit(p.output_gain * s1, p.output_clamp)
-
-
-@numba.njit(cache=True)
-def draw_noise(
-    noise: F64, trajectory: int, noise_tick: int, p: Stages
-) -> None:  # pragma: no cover - compiled
-    """The electronic noise of every output for one period of its own clock."""
-    for block in range((noise.size + 3) // 4):
-        lanes = normals4(p.noise_seed, trajectory, noise_tick, block, _LOOP_STREAM)
-        for lane in range(min(4, noise.size - 4 * block)):
-            noise[4 * block + lane] = p.noise * lanes[lane]
-
-
-@numba.njit(cache=True)
-def _fraction(code: float, axis: int, drive: Any) -> float:  # pragma: no cover - compiled
-    """`Converters.bipolar` of a noise channel."""
-    u = code / drive.code_max
-    offset = drive.noise_offset[axis] + 4.0 * drive.noise_bow[axis] * u * (1.0 - u)
-    centred = (code - drive.code_zero) * (1.0 + drive.noise_gain[axis])
-    fraction: float = (centred + offset) / drive.code_zero
-    return fraction
-
-
-@numba.njit(cache=True)
-def noise_words(
-    fractions: F64, seed: int, trajectory: int, tick: int, noisy: bool, drive: Any
-) -> int:  # pragma: no cover - compiled
-    """The two noise channels of one tick, drawn, rounded to a code, converted; codes cut off."""
-    saturated = 0
-    gauss = (0.0, 0.0, 0.0, 0.0)
-    if noisy and drive.noise_codes[tick] > 0.0:
-        gauss = normals4(seed, trajectory, tick, 0, _WAVE_STREAM)
-    for axis in range(2):
-        code = np.rint(drive.offset_codes[tick, axis] + drive.noise_codes[tick] * gauss[axis])
-        inside = min(max(code, 0.0), drive.code_max)
-        saturated += inside != code
-        fractions[axis] = _fraction(inside, axis, drive)
-    return saturated
-
-
-@numba.njit(cache=True)
-def held_rates(
-    held: F64, now: F64, seed: int, trajectory: int, tick: int, first: bool, noisy: bool, drive: Any
-) -> int:  # pragma: no cover - compiled
-    """What does not depend on x in one tick, volts per second (2,); `now` carries the noise words.
-
-    `first` is the first tick of a call, whose words before are drawn again. Returns codes cut off.
-    """
-    if first and tick > 0:
-        noise_words(now, seed, trajectory, tick - 1, noisy, drive)
-    before0, before1 = now[0], now[1]
-    saturated = noise_words(now, seed, trajectory, tick, noisy, drive)
-    if tick == 0:  # preset, nothing is late
-        before0, before1 = now[0], now[1]
-    n0 = now[0] + drive.noise_lag[0] * (before0 - now[0])
-    n1 = now[1] + drive.noise_lag[1] * (before1 - now[1])
-    held[0] = drive.constant[0] + drive.noise_rate[0] * n0
-    held[1] = drive.constant[1] + drive.noise_rate[1] * n1
-    return saturated
-
-
-@numba.njit(cache=True)
-def heun_step(
-    h1: F64,
-    h2: F64,
-    s: F64,
-    x0: float,
-    x1: float,
-    w: F64,
-    noise: F64,
-    held: F64,
-    tick: int,
-    length: float,
-    drive: Any,
-    p: Stages,
-) -> tuple[float, float]:  # pragma: no cover - compiled
-    """x after one step of `length` seconds with everything held."""
-    e, a, b = drive.embedding[tick], drive.rate[tick], drive.score[tick]
-    layers(h1, h2, s, x0, x1, w, e, noise, p)
-    k0, k1 = a[0] * x0 + b[0] * s[0] + held[0], a[1] * x1 + b[1] * s[1] + held[1]
-    y0 = _limit(x0 + length * k0, p.integrator_clamp)
-    y1 = _limit(x1 + length * k1, p.integrator_clamp)
-    layers(h1, h2, s, y0, y1, w, e, noise, p)
-    k0 += a[0] * y0 + b[0] * s[0] + held[0]
-    k1 += a[1] * y1 + b[1] * s[1] + held[1]
-    x0 = _limit(x0 + 0.5 * length * k0, p.integrator_clamp)
-    x1 = _limit(x1 + 0.5 * length * k1, p.integrator_clamp)
-    return x0, x1
-
-
-@numba.njit(cache=True, nogil=True)
 def solve(
     x: F64,
     traces: F64,
-    trajectories: Any,
+    trajectories: NDArray[np.int64],
     trace_every: int,
     first_segment: int,
     last_segment: int,
     seed: int,
     noisy: bool,
     segments: Segments,
-    drive: Any,
-    network: Any,
-    deviations: Any,
+    drive: Drive,
+    network: Network,
+    deviations: NDArray[np.float32],
     p: Stages,
-) -> int:  # pragma: no cover - compiled
-    """Integrate x (n, 2), volts, over the segments; fills traces (count, points, 2).
+) -> int:
+    """Integrate x (n, 2), volts, in place over the segments; fills traces (count, points, 2).
 
     Returns how many noise words were cut off at an end of their converter.
+
+    Raises:
+        KernelError: the kernel cannot be built here.
     """
+    call = _call(x, trajectories, segments, drive, network, deviations, p)
+    call.set(
+        noisy=int(noisy),
+        wave_seed=int(seed),
+        wave_stream=STREAM_WAVE_NOISE,
+        noise=p.noise,
+        noise_seed=int(p.noise_seed),
+        noise_stream=STREAM_LOOP_NOISE,
+        traced=traces.shape[0],
+        trace_points=traces.shape[1],
+        trace_every=trace_every,
+    )
+    call.put_in_place("traces", traces, (traces.shape[0], traces.shape[1], AXES))
+    return call.solve(first_segment, last_segment)
+
+
+def layers(
+    x: F64,
+    trajectories: NDArray[np.int64],
+    noise: F64,
+    segments: Segments,
+    drive: Drive,
+    network: Network,
+    deviations: NDArray[np.float32],
+    p: Stages,
+) -> F64:
+    """Outputs (n, 2 H + 2) of the three layers in the first tick; noise is added to the sums."""
+    call = _call(x, trajectories, segments, drive, network, deviations, p)
+    call.set(noise=1.0)  # that of the argument is taken as it is
+    return call.layer_outputs(0, noise)
+
+
+def _call(
+    x: F64,
+    trajectories: NDArray[np.int64],
+    segments: Segments,
+    drive: Drive,
+    network: Network,
+    deviations: NDArray[np.float32],
+    p: Stages,
+) -> Call:
     width = drive.embedding.shape[1]
-    w, noise = np.empty(network.base.size), np.zeros(2 * width + 2)
-    h1, h2, s = np.empty(width), np.empty(width), np.empty(2)
-    now, held = np.empty(2), np.empty(2)
-    saturated = 0
-    for n in range(x.shape[0]):
-        weights_of(w, network, deviations[n])
-        x0, x1, number = x[n, 0], x[n, 1], trajectories[n]
-        tick_now, noise_now = -1, -1
-        for k in range(first_segment, last_segment):
-            tick = segments.tick[k]
-            if tick != tick_now:
-                first = tick_now < 0
-                saturated += held_rates(held, now, seed, number, tick, first, noisy, drive)
-                tick_now = tick
-            if p.noise > 0.0 and segments.noise_tick[k] != noise_now:
-                noise_now = segments.noise_tick[k]
-                draw_noise(noise, number, noise_now, p)
-            x0, x1 = heun_step(
-                h1, h2, s, x0, x1, w, noise, held, tick, segments.length_s[k], drive, p
-            )
-            ended = tick + 1
-            if n < traces.shape[0] and segments.ends_tick[k] and ended % trace_every == 0:
-                traces[n, ended // trace_every, 0] = x0
-                traces[n, ended // trace_every, 1] = x1
-        x[n, 0], x[n, 1] = x0, x1
-    return saturated
+    call = Call((AXES, width, width, AXES))
+    call.put_trajectories(x, trajectories)
+    call.put_segments(*segments)
+    _put_network(call, network, deviations, p.bias)
+    _put_drive(call, drive)
+    largest = np.finfo(np.float64).max  # the kernel is compiled for finite numbers
+    call.set(
+        saturation=min(p.tia_saturation, largest),
+        saturates=int(np.isfinite(p.tia_saturation)),
+        ceiling=min(p.hidden_clamp, largest),
+        has_ceiling=int(np.isfinite(p.hidden_clamp)),
+        output_gain=p.output_gain,
+        output_clamp=min(p.output_clamp, largest),
+        state_clamp=min(p.integrator_clamp, largest),
+    )
+    return call
+
+
+def _put_network(
+    call: Call, network: Network, deviations: NDArray[np.float32], bias: float
+) -> None:
+    """One network for all where no cell deviates in any solve, else one for each trajectory."""
+    volts = _volts_of_rows(call.widths[1], bias)
+    base, gain = network.base * volts, network.gain * volts[network.slot]
+    cells = network.cells.size
+    if not deviations.any():
+        np.add.at(base, network.slot, gain)
+        call.put("weights", base, np.float64, (call.weights,))
+        return
+    call.set(cells=cells)
+    call.put("base", base, np.float64, (call.weights,))
+    call.put("gain", gain, np.float64, (cells,))
+    call.put("slot", network.slot, np.int64, (cells,))
+    if cells and not 0 <= network.slot.min() <= network.slot.max() < call.weights:
+        raise InputError("a cell of the network adds to a weight that is not there")
+    call.put("deviation", deviations, np.float32, (int(call.problem.count), cells))
+
+
+def _volts_of_rows(width: int, bias: float) -> F64:
+    """Per weight the voltage that drives its row where that is always the same: the bias rows."""
+    parts = []
+    for inputs, outputs in layer_sizes(width):
+        volts = np.ones((inputs, outputs))
+        volts[-1] = bias
+        parts.append(volts.ravel())
+    return np.concatenate(parts)
+
+
+def _put_drive(call: Call, drive: Drive) -> None:
+    ticks, width = drive.embedding.shape
+    real = np.float64
+    call.set(
+        coded=1,
+        embedding_width=width,
+        code_max=drive.code_max,
+        code_zero=drive.code_zero,
+    )
+    call.put("rate", drive.rate, real, (ticks, AXES))
+    call.put("pull", drive.score, real, (ticks, AXES))
+    call.put("embedding", drive.embedding, real, (ticks, width))
+    call.put("noise_sd", drive.noise_codes, real, (ticks,))
+    call.put("offset_codes", drive.offset_codes, real, (ticks, AXES))
+    for name in ("constant", "noise_rate", "noise_gain", "noise_offset", "noise_bow", "noise_lag"):
+        call.put(name, getattr(drive, name), real, (AXES,))

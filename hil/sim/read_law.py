@@ -31,6 +31,7 @@ Index = NDArray[np.int64]
 
 REFERENCE_VOLTS = 0.2
 QUANTUM_SIEMENS = 77.48e-6  # 2 e^2 / h
+_SMALLEST_VOLTS = 1e-6  # below it a cell is linear to the last digit
 STREAM_TRAP = 121  # (cell): whether there is a trap, its occupation, its time
 STREAM_SLOT = 122  # (cell, slot): its state
 SHORTEST_DECADE, LONGEST_DECADE = -3.0, 0.0  # log10 of the slot length in seconds
@@ -47,6 +48,11 @@ class ReadLaw:
         self._share = settings.telegraph_fraction if effects.two_state else 0.0
         self._step = settings.telegraph_step
 
+    @property
+    def has_traps(self) -> bool:
+        """Whether cells step between two levels, so that a conductance changes by itself."""
+        return self._share > 0.0
+
     def over_voltage(self, siemens: F64, volts: float, reference_volts: float) -> F64:
         """Apparent conductance at a read voltage of cells that have `siemens` at the reference."""
         if self._per_volt == 0.0 or volts == reference_volts or volts <= 0.0:
@@ -54,6 +60,19 @@ class ReadLaw:
         b = self._per_volt / (1.0 + np.maximum(siemens, 0.0) / QUANTUM_SIEMENS)
         here, there = np.sinh(b * volts) / volts, np.sinh(b * reference_volts) / reference_volts
         return np.asarray(siemens * here / there)
+
+    def over_voltages(self, siemens: F64, volts: F64, reference_volts: float) -> F64:
+        """The same for rows at voltages of their own, of either sign.
+
+        `siemens` (rows, columns), `volts` (n, rows); shape (n, rows, columns).
+        """
+        shape = (volts.shape[0], *siemens.shape)
+        if self._per_volt == 0.0:
+            return np.broadcast_to(siemens, shape)
+        b = self._per_volt / (1.0 + np.maximum(siemens, 0.0) / QUANTUM_SIEMENS)
+        there = np.sinh(b * reference_volts) / reference_volts
+        size = np.maximum(np.abs(volts), _SMALLEST_VOLTS)[:, :, None]
+        return np.asarray(siemens / there * (np.sinh(b * size) / size))
 
     def telegraph(self, index: Index, siemens: F64, now_s: F64) -> F64:
         """The readings with each trap's step added, mean unchanged; `now_s` one for all or each."""

@@ -26,7 +26,7 @@ from protocols.errors import ConfigError, HilError, MessageError
 from protocols.hardware import BoardDescription
 from protocols.messages import Noise
 
-VERSION = 1
+VERSION = 2
 HEAD = struct.Struct("<HBBQ")
 _ANSWER = struct.Struct("<HHH")
 FAILED = _ANSWER.pack(4, 1, 0)
@@ -44,11 +44,12 @@ _PROBE = struct.Struct("<BBHH14H")
 _RUN = struct.Struct("<HHHBBIQ")
 _PRESET = struct.Struct("<IHH")
 _TICKS = struct.Struct("<HHBBH")
-_LAYER = struct.Struct("<BBBBBBHHH")
+_MULTIPLY = struct.Struct("<HHHHBBH")
+_LAYER = struct.Struct("<HHHHBBHH")
 _PULSE = np.dtype(
     [
-        ("row", "u1"),
-        ("column", "u1"),
+        ("row", "<u2"),
+        ("column", "<u2"),
         ("operation", "u1"),
         ("unused", "u1"),
         ("gate", "<u2"),
@@ -56,9 +57,9 @@ _PULSE = np.dtype(
         ("width", "<u4"),
     ]
 )
-_REFERENCE = np.dtype([("column", "u1"), ("resistor", "u1")])
-_LINE = np.dtype([("driven", "u1"), ("line", "u1"), ("probe", "u1"), ("probed", "u1")])
-_CELL = np.dtype([("row", "u1"), ("column", "u1")])
+_REFERENCE = np.dtype([("column", "<u2"), ("resistor", "u1"), ("unused", "u1")])
+_LINE = np.dtype([("driven", "u1"), ("probe", "u1"), ("line", "<u2"), ("probed", "<u2")])
+_CELL = np.dtype([("row", "<u2"), ("column", "<u2")])
 
 
 class Op(IntEnum):
@@ -74,6 +75,7 @@ class Op(IntEnum):
     LOOPBACK = 0x13
     REFERENCE = 0x14
     LINES = 0x15
+    MULTIPLY = 0x16
     RUN = 0x20
     PRESET = 0x21
     TICKS = 0x22
@@ -125,6 +127,7 @@ class VirtualFrontEnd(BackDoors):
             Op.LOOPBACK: self._loopback,
             Op.REFERENCE: self._reference,
             Op.LINES: self._lines,
+            Op.MULTIPLY: self._multiply,
             Op.RUN: self._run_begin,
             Op.PRESET: self._preset,
             Op.TICKS: self._ticks,
@@ -247,9 +250,23 @@ class VirtualFrontEnd(BackDoors):
     def _lines(self, body: bytes) -> bytes:
         read_code, samples, _, count, _ = _fields(_READS, body)
         e = _records(_LINE, body, _READS.size, count)
-        asked = np.stack([e[name].astype(np.int64) for name in e.dtype.names], axis=1)
+        parts = [e[name].astype(np.int64) for name in ("driven", "line", "probe", "probed")]
+        asked = np.stack(parts, axis=1)
         sums = self.machine.front_end.lines.check(asked, read_code, samples)
         return sums.astype("<u4").tobytes()
+
+    def _multiply(self, body: bytes) -> bytes:
+        row, column, inputs, columns, scale, samples, vectors = _fields(_MULTIPLY, body)
+        codes = _records(np.dtype("<u2"), body, _MULTIPLY.size, vectors * inputs).astype(np.int64)
+        array = self.machine.array
+        if row + inputs > array.rows or column + columns > array.columns:
+            raise MessageError(
+                f"the firmware asks for a block outside the array of {array.rows} x {array.columns}"
+            )
+        sums = self.machine.front_end.products.multiply(
+            (row, column), columns, codes.reshape(vectors, inputs), scale, samples
+        )
+        return sums.astype("<u2").tobytes()
 
     def _cells(self, entries: Any) -> Any:
         array = self.machine.array
@@ -329,7 +346,7 @@ class VirtualFrontEnd(BackDoors):
                 feedback_ohm=feedback * scales.feedback_ohm_per_code,
                 reference_siemens=reference * scales.reference_siemens_per_code,
             )
-            for row, column, inputs, outputs, differential, _, feedback, reference, _ in (
+            for row, column, inputs, outputs, differential, _, feedback, reference in (
                 _LAYER.iter_unpack(body[offset:])
             )
         ]

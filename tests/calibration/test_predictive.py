@@ -127,7 +127,7 @@ def test_a_fitted_model_needs_fewer_pulses_on_another_technology() -> None:
     macro = chip(profile_scale=other)[1]
     data = measure_response(
         macro,
-        Cells.block(12, 0, 12, 128),
+        Cells.block(12, 0, 6, 128),
         MeasureParams(MENU, pulses_per_cell=24),
     )
     knowing = program(macro, model=CellModel.fit(data, MODEL))

@@ -21,6 +21,8 @@ from protocols.messages import (
     LoopbackRequest,
     LoopbackRequestEntry,
     LoopLayerRequest,
+    MultiplyRequest,
+    MultiplyRequestEntry,
     ProbeRequest,
     ProgressRequest,
     PulseReadRequest,
@@ -60,6 +62,7 @@ def session(width: int) -> list[messages.Message]:
         LoopbackRequest(1, 0, 1, (LoopbackRequestEntry(1000),)),
         ReadReferenceRequest(100, 1, (ReadReferenceRequestEntry(0, 1),)),
         LineCheckRequest(100, 1, (LineCheckRequestEntry(0, 1, 0, 1),)),
+        MultiplyRequest(0, 0, 1, 2, 0, 1, (MultiplyRequestEntry(2100),)),
         WaveBeginRequest(1, 5000),
         WaveLoadRequest(0, (ENTRY,)),
         WaveClassRequest((0,) * 14),
@@ -91,7 +94,7 @@ def test_every_message_is_carried_out(target):
 
 
 def loaded(target):
-    for request in session(target.description.loop.hidden_width)[9:17]:
+    for request in session(target.description.loop.hidden_width)[10:18]:
         target.wire.good(request)
 
 

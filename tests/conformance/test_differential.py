@@ -168,10 +168,24 @@ def driven(draw):
     )  # fmt: skip
     cells = st.builds(m.ReadRequestEntry, place, place)
     level = st.one_of(st.integers(0, 358), st.integers(0, 4095))
-    pulses = m.PulseReadRequest(draw(level), tuple(draw(st.lists(entry, max_size=19))))
+    pulses = m.PulseReadRequest(draw(level), tuple(draw(st.lists(entry, max_size=16))))
     reads = m.ReadRequest(draw(level), draw(st.integers(1, 64)), tuple(draw(st.lists(cells))))
     arm = m.ArmRequest(draw(st.sampled_from([1, 50, 60_000])))
     return packed(*draw(st.permutations([arm, pulses, pulses, reads, *draw(referred())])))
+
+
+@st.composite
+def products(draw):
+    """Vectors around what is allowed: blocks beyond the array, vectors that are not whole."""
+    corner = st.one_of(st.integers(0, 30), st.integers(100, 130))
+    code = st.one_of(st.integers(1800, 2300), st.sampled_from([229, 230, 3866, 3867, 0, 4095]))
+    inputs, vectors = draw(st.integers(1, 30)), draw(st.integers(0, 3))
+    count = inputs * vectors + draw(st.sampled_from([0, 0, 0, 1]))
+    codes = draw(st.lists(code, min_size=count, max_size=count))
+    return m.MultiplyRequest(
+        draw(corner), draw(corner), inputs, draw(st.integers(1, 60)), draw(st.integers(0, 3)),
+        draw(st.integers(1, 16)), tuple(map(m.MultiplyRequestEntry, codes)),
+    )  # fmt: skip
 
 
 @st.composite
@@ -189,6 +203,7 @@ def referred(draw):
         st.integers(0, 129),
     )
     return [
+        draw(products()),
         m.LineCheckRequest(draw(st.integers(0, 360)), 2, tuple(draw(st.lists(lines, max_size=9)))),
         m.LoopbackRequest(source, draw(st.sampled_from(list(m.AdcInput))), 3, codes),
         m.ReadReferenceRequest(
@@ -276,7 +291,7 @@ def test_a_job_gives_the_same_codes(need_firmware):
     pairs = tuple(m.InitialRequestEntry((1800 + i, 2300 - i)) for i in range(40))
     pulses = tuple(
         m.PulseReadRequestEntry(r, 50, operation, 1500 + 40 * r, 2000 + 100 * r, 50 + r)
-        for r in range(6)
+        for r in range(5)
         for operation in m.Operation
     )
     run = {"count": 40, "capture_tick": TICKS, "seed": 9, "trajectory": 3}
@@ -301,6 +316,12 @@ def test_a_job_gives_the_same_codes(need_firmware):
                 tuple(
                     m.LineCheckRequestEntry(k, 9 * k, p, 9 * k) for k in range(3) for p in range(5)
                 ),
+            ),
+            *(
+                m.MultiplyRequest(
+                    3, 5, 7, 20, scale, 3, tuple(map(m.MultiplyRequestEntry, range(1900, 2150, 9)))
+                )
+                for scale in range(4)
             ),
             *waves(rng, 5000),
             *layers(rng),

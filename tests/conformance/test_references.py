@@ -121,8 +121,8 @@ def test_what_is_not_there_is_refused(wire, limits):
         (LoopbackRequest.CODE, bytes([24, 0, 1, 0, 0])),
         (LoopbackRequest.CODE, bytes([0, 4, 1, 0, 0])),
         (LoopbackRequest.CODE, bytes([0, 0, 65, 0, 0])),
-        (ReadReferenceRequest.CODE, bytes([0, 0, 1, 0, 4])),
-        (ReadReferenceRequest.CODE, bytes([0, 0, 0, 0, 1])),
+        (ReadReferenceRequest.CODE, bytes([0, 0, 1, 0, 0, 4])),
+        (ReadReferenceRequest.CODE, bytes([0, 0, 0, 0, 0, 1])),
     ):
         assert wire.ask_raw(code, payload)[0] == 3
 

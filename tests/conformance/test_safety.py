@@ -79,7 +79,7 @@ def test_a_pulse_must_end_before_the_arming(target, wire):
     ticks = target.description.limits.set.width_s / target.description.converters.width_tick_s
     wire.good(ArmRequest(1))
     entries = tuple(
-        PulseReadRequestEntry(0, 0, Operation.SET, 500, 500, int(ticks) - 1) for _ in range(19)
+        PulseReadRequestEntry(0, 0, Operation.SET, 500, 500, int(ticks) - 1) for _ in range(16)
     )
     name, _ = wire.refused(PulseReadRequest(100, entries))
     assert name == "not_armed"

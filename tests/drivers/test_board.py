@@ -9,7 +9,7 @@ from drivers.board import Board
 from drivers.link import Link
 from drivers.stream import MemoryStream
 from protocols import messages
-from protocols.errors import MessageError, SessionLost
+from protocols.errors import InputError, MessageError, SessionLost
 from protocols.messages import Noise, Operation, Port, RunState, SafeReason
 
 SECOND = 1_000_000
@@ -189,7 +189,7 @@ def test_a_board_without_a_session(peer):
 @pytest.mark.parametrize(
     ("kind", "entries"),
     [
-        (messages.PulseReadRequest, 19),
+        (messages.PulseReadRequest, 16),
         (messages.ReadRequest, 52),
         (messages.WaveLoadRequest, 5),
         (messages.InitialRequest, 54),
@@ -204,7 +204,7 @@ def test_capacity_is_that_of_request_and_response(board, kind, entries):
 def test_a_board_of_smaller_payloads(board, peer, link):
     peer.hello["payload_bytes"] = 64
     link.open()
-    assert board.capacity(messages.PulseReadRequest) == 5
+    assert board.capacity(messages.PulseReadRequest) == 4
     assert board.capacity(messages.ReadRequest) == 13
     assert board.capacity(messages.SamplesRequest) == 15
 
@@ -230,8 +230,57 @@ def test_pulses_report_every_frame(board, peer):
         9, [ENTRY] * 40, lambda start, sequence, got: heard.append((start, sequence))
     )
     assert found.codes.tolist() == [5] * 40
-    assert heard == [(0, 1), (19, 2), (38, 3)]
+    assert heard == [(0, 1), (16, 2), (32, 3)]
     assert board.pulse_read(9, []).codes.shape == (0,)
+
+
+def product(request):
+    """What tells vectors and columns apart."""
+    vectors = [entry.code for entry in request.entries][:: request.inputs]
+    columns = range(request.first_column, request.first_column + request.columns)
+    return messages.MultiplyResponse(
+        SECOND,
+        tuple(messages.MultiplyResponseEntry(v * 200 + c) for v in vectors for c in columns),
+    )
+
+
+@pytest.mark.parametrize(
+    ("inputs", "columns", "frames"),
+    [
+        (3, 4, [(10, 4)]),
+        (105, 105, [(1, 105)] * 10),
+        (20, 30, [(3, 30)] * 3 + [(1, 30)]),
+        (50, 110, [(1, 105), (1, 5)] * 10),
+    ],
+)
+def test_products_are_cut_by_vectors_and_columns(board, peer, inputs, columns, frames):
+    peer.handlers[messages.MultiplyRequest.CODE] = product
+    codes = np.tile(np.arange(10)[:, None], inputs)
+    found = board.multiply(7, 9, columns, codes, 2, 1)
+    assert found.codes.tolist() == [[v * 200 + 9 + c for c in range(columns)] for v in range(10)]
+    assert found.time_s == pytest.approx(1.0)
+    sent = [request for _, request in peer.executed]
+    assert [(len(r.entries) // inputs, r.columns) for r in sent] == frames
+    assert {(r.first_row, r.inputs, r.samples, r.scale) for r in sent} == {(7, inputs, 2, 1)}
+
+
+def test_no_vectors_no_frames(board, peer):
+    assert board.multiply(0, 0, 5, np.zeros((0, 3), np.int64)).codes.shape == (0, 5)
+    assert peer.executed == []
+
+
+@pytest.mark.parametrize(("shape", "columns"), [((2, 106), 3), ((2, 0), 3), ((4,), 3), ((2, 3), 0)])
+def test_products_that_no_frame_can_have(board, peer, shape, columns):
+    assert board.multiply_inputs_max == 105
+    with pytest.raises(InputError, match="1 to 105 inputs, and at least one column"):
+        board.multiply(0, 0, columns, np.zeros(shape, np.int64))
+    assert peer.executed == []
+
+
+def test_products_of_another_size(board, peer):
+    peer.handlers[messages.MultiplyRequest.CODE] = lambda _: messages.MultiplyResponse(1, ())
+    with pytest.raises(MessageError, match="asked for 5 values, 0 came back"):
+        board.multiply(0, 0, 5, np.zeros((1, 3), np.int64))
 
 
 def test_an_answer_of_another_size(board, peer):

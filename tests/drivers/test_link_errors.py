@@ -181,7 +181,7 @@ def test_nobody_there():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"protocol_version": 2}, "version 2, this host version 1; update this project"),
+        ({"protocol_version": 3}, "version 3, this host version 2; update this project"),
         ({"protocol_version": 0}, "load the firmware of this checkout"),
         ({"fingerprint": 1}, "another message table.*build firmware and host from one"),
         ({"window": 0}, "belongs to another request"),

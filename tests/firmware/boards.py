@@ -81,13 +81,13 @@ class _SocketBoard:
 
     def hello(self, hello: bytes) -> bytes:
         """Repeat a hello until it is answered; then nothing is on its way any more."""
-        self.line.settimeout(0.05)
+        self.line.settimeout(0.2)
         deadline, out = time.monotonic() + ANSWER_S, b""
         while b"\0" not in out:
             if time.monotonic() > deadline:
                 raise TimeoutError("the board does not answer hello")
-            self.line.sendall(hello)
             with contextlib.suppress(TimeoutError):
+                self.line.sendall(hello)
                 out += self.line.recv(65536)
         self.line.settimeout(ANSWER_S)
         self.line.sendall(frame.encode(frame.Frame(0, 0, KeepAliveRequest.CODE, b"")))

@@ -95,7 +95,7 @@ def some(rng: np.random.Generator) -> Message:
             upto(6) if upto(30) else upto(200), upto(6), upto(2), upto(2300), upto(2920),
             1 + upto(1000),
         )
-        for _ in range(upto(19))
+        for _ in range(upto(16))
     )  # fmt: skip
     cells = tuple(m.ReadRequestEntry(upto(6), upto(6)) for _ in range(upto(54)))
     codes = tuple(m.LoopbackRequestEntry(upto(400)) for _ in range(upto(20)))
@@ -103,7 +103,11 @@ def some(rng: np.random.Generator) -> Message:
     lines = tuple(
         m.LineCheckRequestEntry(upto(2), upto(130), upto(4), upto(130)) for _ in range(upto(5))
     )
+    codes_of_rows = tuple(m.MultiplyRequestEntry(1700 + upto(700)) for _ in range(12))
     choices: list[Message] = [
+        m.MultiplyRequest(
+            upto(8), upto(8), 1 + upto(3), 1 + upto(40), upto(3), 1 + upto(15), codes_of_rows
+        ),
         m.LineCheckRequest(upto(360), 1 + upto(8), lines),
         m.LoopbackRequest(upto(23), upto(3), 1 + upto(8), codes),
         m.ReadReferenceRequest(upto(360), 1 + upto(8), resistors),

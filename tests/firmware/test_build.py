@@ -22,7 +22,7 @@ def test_generated_c_is_up_to_date():
 def test_c_tests_pass_under_the_sanitizers_and_cover_the_core(make):
     need("gcc", "make", "gcovr", "python3")
     output = make("test")
-    assert output.count("== build/test/test_") == 6
+    assert output.count("== build/test/test_") == 7
     lines = re.search(r"lines: ([0-9.]+)%", output)
     assert lines
     assert float(lines[1]) >= 95.0

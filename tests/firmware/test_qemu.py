@@ -204,6 +204,32 @@ def test_a_line_check_drives_one_line_with_the_gates_closed(hw_image):
     assert not any(one[-1] == 82 for one in seen[6:])
 
 
+def test_a_product_loads_its_rows_before_they_are_let_go(hw_image):
+    host, trace = hw_image
+    trace.follow()
+    codes = tuple(map(m.MultiplyRequestEntry, (2100, 1900, 2048, 3000)))
+    assert host.ask(m.MultiplyRequest(3, 9, 2, 2, 2, 1, codes))[0] == 0
+    expected = []
+    for rows in ({3: 2100, 4: 1900}, {3: 2048, 4: 3000}):  # one at a time: a stop may come between
+        expected += [
+            ("select", 16, 2),
+            ("select", 2, 10),
+            ("word", 5, 0x0000 | 2913),
+            ("select", 0, 3),
+            ("select", 0, 4),
+            ("rows", rows),
+            ("select", 1, 9),
+            ("select", 1, 10),
+            ("rows", {}),
+            ("word", 5, 0x1000),
+            ("word", 5, 0x2000),
+            ("word", 5, 0x0000),
+            ("select", 2, 0),
+            ("select", 16, 0),
+        ]
+    assert trace.follow() == expected
+
+
 def test_refused_pulses_move_no_line(hw_image):
     host, trace = hw_image
     trace.follow()

@@ -61,11 +61,12 @@ class Lines:
         self.select: dict[int, int] = {}
         self.switches = dict.fromkeys(table["switches"], 0)
         self.events: list[Event] = []
+        self.rows: dict[int, int] = {}
         self._table = table
-        self._before: dict[str, int] = {}
         self._on_spi = {d["spi"]: self.dacs[d["number"]] for d in table["dac"] if "spi" in d}
         self._lines = [p for d in table["dac"] for p in (d["din"], d["cs"], d["clk"])]
         self._lines += [*table["switches"].values(), table["select"]["strobe"]]
+        self._lines += [table["rows"][name] for name in ("cs", "update", "clear")]
         self._before = dict.fromkeys(self._lines, 0)
 
     def level(self, pin: str) -> int:
@@ -73,6 +74,9 @@ class Lines:
 
     def write(self, address: int, value: int) -> None:
         """One register write."""
+        if _SPI_DATA.get(address, 0) == self._table["rows"]["spi"]:
+            assert not self.level(self._table["rows"]["cs"]), "a row was sent a word without select"
+            self.rows[self.select[0]] = value
         if dac := self._on_spi.get(_SPI_DATA.get(address, 0)):
             assert dac.bits is not None, f"DAC {dac.number} was sent a word without chip select"
             dac.bits += [value >> bit & 1 for bit in reversed(range(16))]
@@ -99,10 +103,19 @@ class Lines:
         for axis in "12":
             both = self.switches[f"preset_{axis}"] and self.switches[f"integrate_{axis}"]
             assert not both, f"preset and integrate {axis} are closed together"
+        self._look_at_rows(now)
         strobe = self._table["select"]["strobe"]
         if now[strobe] > self._before[strobe]:
             self._latch()
         self._before = now
+
+    def _look_at_rows(self, now: dict[str, int]) -> None:
+        update, clear = (self._table["rows"][name] for name in ("update", "clear"))
+        if self._before[update] and not now[update]:
+            self.events.append(("rows", dict(self.rows)))
+        if self._before[clear] and not now[clear]:
+            self.rows = {}
+            self.events.append(("rows", {}))
 
     def _look_at_dac(self, pins: dict[str, Any], now: dict[str, int]) -> None:
         dac, before = self.dacs[pins["number"]], self._before

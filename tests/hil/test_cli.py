@@ -14,6 +14,7 @@ import pytest
 
 from hil.cli.app import run
 from hil.diffusion.model import load_model
+from hil.diffusion.noise_source import SeededNoise, record_noise
 from hil.journal import Journal
 from hil.record import RunFolder
 
@@ -29,9 +30,11 @@ OPTIONS = {
     "program": (*COMMON, "--board", "--dry-run", "MODEL"),
     "verify": (*COMMON, "--board", "--run", "--after"),
     "repair": (*COMMON, "--board", "--mode", "ode|sde", "MODEL"),
-    "train": ("TASK", "--out", "--seed", "--score-steps", "--solve-steps", "--json"),
-    "run": (*COMMON, "--board", "--dry-run", "--samples", "--mode", "ode|sde"),
+    "train": ("TASK", "--out", "--seed", "--score-steps", "--solve-steps", "--data", "--json"),
+    "run": (*COMMON, "--dry-run", "--samples", "--label", "--per-class", "--mode", "ode|sde"),
+    "noise": (*COMMON, "--board", "--law", "--loop", "--out", "--samples", "MODEL"),
     "report": ("RUN", "--bench", "--json"),
+    "report headline": ("MODEL", "--components", "--power-watts", "--out", "--json"),
     "characterise": (*COMMON, "--board", "--dry-run", "--cells", "[KIND]..."),
     "sim": ("fit",),
     "sim fit": ("DATA_FOLDER", "--out", "--model", "--json"),
@@ -232,6 +235,20 @@ def test_verify_corrects_what_moved_and_is_then_what_later_verifies_compare_with
     later = called(capsys, "verify", "--after", "1h")
     assert later["program"] == Path(done["run"]).name
     assert later["drift"]["weight_error_now_siemens"] < done["drift"]["weight_error_now_siemens"]
+
+
+def test_a_run_plays_a_recorded_noise_stream(
+    work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = record_noise(work / "noise.npz", SeededNoise(3), 5, 200, 2)
+    asked = ("run", "--samples", "5", "--mode", "sde", "--noise", str(path))
+    found = called(capsys, *asked)
+    folder = RunFolder.open(Path(found["run"]))
+    assert folder.info["parameters"]["noise"] == str(path)
+    page = Path(found["report"]).read_text()
+    assert "Source of the noise: recording noise.npz" in page
+    assert run([*asked, "--samples", "6"]) != 0
+    assert "noise for 5 trajectories of 200 ticks" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize(("mode", "software"), [("ode", "software"), ("sde", "software_sde")])

@@ -72,7 +72,7 @@ def assert_parts(message: str, *parts: str) -> None:
         (["read", "--cell", "300,1"], ["(300, 1)", "128 x 128"]),
         (["verify", "--after", "soon"], ["--after 'soon'", "30s, 10m, 1h"]),
         (["verify", "--after", "9999d"], ["--after '9999d'", "at most 365d"]),
-        (["train", "spirals"], ["'spirals'", "known are: ring"]),
+        (["train", "spirals"], ["'spirals'", "known are: digits10, digits3, letters"]),
         (["train", "--out", "nowhere/x.npz"], ["nowhere", "nothing was trained"]),
         (["sim", "fit", "nowhere"], ["No folder nowhere"]),
         (["program", "nomodel"], ["nomodel.npz", "no such model file", "ring"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
@@ -10,17 +11,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from drivers.board import Board
+from drivers.link import Link
 from drivers.rram.geometry import Cells
 from hil import firmware
 from hil.bench import Bench
-from hil.boards import with_firmware
+from hil.boards import simulated, with_firmware
 from hil.config import BenchConfig
 from hil.native import NativeBoard, NativeStream
+from hil.sim.board import make_board
 from hil.sim.config import SimSettings
 from protocols import frame
-from protocols.errors import ChipBusyError, ConfigError, FirmwareError, PortError
+from protocols.errors import BoardError, ChipBusyError, ConfigError, FirmwareError, PortError
 from protocols.hardware import load_board
-from protocols.messages import HelloRequest, HelloResponse, Port
+from protocols.messages import HelloRequest, HelloResponse, Port, PulseReadRequestEntry
 
 BOARD = load_board("reference")
 NAMES = ["native", "native-process"]
@@ -125,7 +129,56 @@ def test_what_goes_wrong_in_the_front_end_is_raised_where_the_host_writes(troubl
     opened.close()
 
 
-def test_another_array_than_the_firmware_was_built_for():
+@pytest.mark.parametrize("name", ["sim", "native", "native-process"])
+def test_a_board_may_have_512_rows_and_columns(name):
+    large = BOARD.model_copy(update={"rows": 512, "columns": 512})
+    settings = SimSettings.ideal()
+    opened = (
+        simulated(make_board(settings, large))
+        if name == "sim"
+        else with_firmware(name, settings, large)
+    )
+    siemens = np.full((512, 512), np.nan)
+    siemens[511, 300] = 100e-6
+    opened.simulated.set_conductances(siemens)
+    with Link(opened.stream) as link:
+        board = Board(link)
+        assert (board.identity.rows, board.identity.columns) == (512, 512)
+        codes = board.read(163, [511, 511], [300, 44]).codes
+        assert codes[0] == round(163 / 4095 * 5.0 * 100e-6 / 60e-6 * 4095)
+        assert codes[1] < 10
+        sums = board.multiply(500, 299, 3, np.full((1, 12), 2048 + 410)).codes
+        assert sums[0, 1] - 2048 == pytest.approx(
+            0.1 * 100e-6 / 60e-6 * 2048, abs=6
+        )  # virgin cells leak
+        with pytest.raises(BoardError, match=r"row \(entry 0\) is 512, allowed are 0 to 511"):
+            board.read(163, [512], [0])
+        board.arm(10.0)
+        board.pulse_read(163, [PulseReadRequestEntry(511, 300, 1, 3000, 2500, 100)])
+        assert board.read(163, [511, 510], [300, 300]).codes[0] < codes[0]
+    opened.close()
+
+
+def test_a_description_raises_no_limit_of_the_firmware():
+    """Rows and columns are the description's; whatever else is in it is not compiled in."""
+    limits = BOARD.limits.model_copy(update={"read_volts": 2.0, "pulses_per_cell": 10**6})
+    bold = BOARD.model_copy(update={"name": "bold", "rows": 100, "limits": limits})
+    with contextlib.closing(with_firmware("native", SimSettings(), bold)) as opened:
+        found = hello(opened.stream._board)
+    with contextlib.closing(with_firmware("native", SimSettings(), BOARD)) as opened:
+        usual = hello(opened.stream._board)
+    assert (found.rows, found.columns) == (100, 128)
+    assert found.read_code_max == usual.read_code_max
+    assert found.pulses_per_cell_max == usual.pulses_per_cell_max
+    one = BOARD.model_copy(update={"name": "another", "limits": limits})
+    built = firmware.built("native", firmware.LIBRARY)
+    assert firmware.built_for("native", firmware.LIBRARY, one) == built
+
+
+def test_another_array_than_the_firmware_was_built_for(monkeypatch):
+    monkeypatch.setattr(
+        "hil.native.built_for", lambda name, target, _: firmware.built(name, target)
+    )
     small = BOARD.model_copy(update={"rows": 64})
     with pytest.raises(ConfigError, match=r"built for an array of 128 x 128.*has 64 x 128"):
         with_firmware("native", SimSettings(), small)

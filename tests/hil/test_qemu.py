@@ -12,6 +12,7 @@ import pytest
 from drivers.board import Board
 from drivers.link import Link
 from drivers.rram.geometry import Cells
+from hil import firmware
 from hil.bench import Bench
 from hil.boards import with_firmware
 from hil.config import BenchConfig
@@ -114,10 +115,17 @@ def test_nothing_is_left_of_a_closed_emulator(tmp_path, monkeypatch):
 
 def test_another_array_than_the_image_was_built_for(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("hil.qemu.built_for", lambda name, target, _: firmware.built(name, target))
     small = BOARD.model_copy(update={"rows": 64})
     with pytest.raises(ConfigError, match=r"built for an array of 128 x 128.*has 64 x 128"):
         with_firmware("qemu", SimSettings(), small)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_array_that_the_chip_has_no_memory_for():
+    large = BOARD.model_copy(update={"rows": 512, "columns": 512})
+    with pytest.raises(FirmwareError, match="more cells than the memory of an STM32F407"):
+        with_firmware("qemu", SimSettings(), large)
 
 
 @pytest.mark.parametrize(("name", "text"), [("missing.elf", "QEMU says: .*"), ("no.elf", "")])

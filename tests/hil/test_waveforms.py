@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from calibration.loop import LoopCalibration
 from hil.diffusion.model import load_model
+from hil.diffusion.noise_law import REVERSE_SDE, NoiseLaw
 from hil.waveforms import LoopTiming, Mode, build_waveforms, dithered, model_times
 from protocols.errors import ConfigError, ModelError
 from protocols.hardware import load_board
@@ -28,13 +29,53 @@ def test_words_times_gains_give_the_rates_of_the_model():
 
 
 def test_sde_doubles_the_score_and_adds_held_noise_of_the_right_variance():
-    ode = build_waveforms(MODEL, NOMINAL, TIMING, BOARD, Mode.ODE)
-    sde = build_waveforms(MODEL, NOMINAL, TIMING, BOARD, Mode.SDE)
+    reverse = replace(MODEL, noise=REVERSE_SDE)
+    ode = build_waveforms(reverse, NOMINAL, TIMING, BOARD, Mode.ODE)
+    sde = build_waveforms(reverse, NOMINAL, TIMING, BOARD, Mode.SDE)
     np.testing.assert_allclose(sde.score, 2 * ode.score)
     volts_per_s = sde.noise * NOMINAL.kn_volts_per_s
     per_solve = np.sum((volts_per_s * TIMING.tick_s / MODEL.volts_per_unit) ** 2)
-    total = float(MODEL.schedule.integral(1.0)) * MODEL.kg * MODEL.noise.scale**2
+    total = float(MODEL.schedule.integral(1.0)) * MODEL.kg
     assert per_solve == pytest.approx(total, rel=1e-4)
+
+
+LAWS = (
+    NoiseLaw.preserving(0.5, until=0.3),
+    NoiseLaw(scale=0.7, coefficient=0.8),
+    NoiseLaw("published", scale=9.0, coefficient=0.6, until=0.1),
+)
+
+
+@pytest.mark.parametrize("law", LAWS, ids=str)
+def test_words_and_noise_follow_the_models_law(law: NoiseLaw):
+    """One definition for the sampler's tables and the board's words."""
+    model = replace(MODEL, noise=law)
+    found = build_waveforms(model, NOMINAL, TIMING, BOARD, Mode.SDE)
+    tau = model_times(model, TIMING)
+    beta = np.asarray(model.schedule.beta(tau))
+    on = tau > law.until
+    c = found.score * NOMINAL.kg_per_s * TIMING.duration_s / (model.kg * beta)
+    np.testing.assert_allclose(c, np.where(on, law.coefficient, 0.5))
+    units_per_tick = found.noise * NOMINAL.kn_volts_per_s * TIMING.tick_s / model.volts_per_unit
+    density = units_per_tick * np.sqrt(TIMING.ticks)  # model time is 1
+    if law.kind == "proper":
+        np.testing.assert_allclose(density, np.where(on, law.scale * np.sqrt(model.kg * beta), 0.0))
+    else:  # held for the published tick, its height is proportional to beta
+        height = density / np.sqrt(1 / 200)
+        np.testing.assert_allclose(height, np.where(on, law.scale * model.kg * beta, 0.0))
+
+
+def test_recorded_noise_is_played_by_the_offset_words():
+    model = replace(MODEL, noise=NoiseLaw.preserving(0.5))
+    draws = np.random.default_rng(3).normal(size=(TIMING.ticks, 2))
+    board = build_waveforms(model, NOMINAL, TIMING, BOARD, Mode.SDE)
+    played = build_waveforms(model, NOMINAL, TIMING, BOARD, Mode.SDE, draws=draws)
+    assert np.all(played.noise == 0.0)
+    np.testing.assert_array_equal(played.score, board.score)
+    step = 1 / BOARD.code_zero
+    wanted = board.noise[:, None] * draws
+    assert np.abs(played.offset - wanted).max() <= step
+    assert np.abs(np.cumsum(played.offset - wanted, axis=0)).max() <= step / 2 + 1e-12
 
 
 def test_measured_zeros_and_gains_are_taken_out():

@@ -101,7 +101,7 @@ def test_wrong_length_names_both_lengths(change):
     with pytest.raises(LengthError) as caught:
         PulseReadRequest.unpack(wrong)
     assert caught.value.length == len(wrong)
-    assert caught.value.expected in (len(payload), len(payload) + 11)
+    assert caught.value.expected in (len(payload), len(payload) + 13)
 
 
 def entry_payload() -> bytes:
@@ -116,7 +116,7 @@ def test_a_head_without_room_for_itself():
 
 def test_the_refused_entry_is_numbered():
     payload = bytearray(entry_payload())
-    payload[2 + 11 + 2] = 3  # operation of the second entry
+    payload[2 + 13 + 4] = 3  # operation of the second entry
     with pytest.raises(RangeError) as caught:
         PulseReadRequest.unpack(bytes(payload))
     assert (caught.value.field, caught.value.entry, caught.value.value) == (2, 1, 3)
@@ -156,7 +156,7 @@ def test_text_that_does_not_fit_is_refused_and_short_text_padded():
 
 
 def test_entries_per_payload():
-    assert PulseReadRequest.entries_per_payload(220) == 19
+    assert PulseReadRequest.entries_per_payload(220) == 16
     with pytest.raises(MessageError, match="no entries"):
         messages.ArmRequest.entries_per_payload(220)
 

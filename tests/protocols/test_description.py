@@ -21,8 +21,9 @@ NO_UNIT = {
     "board_serial", "build", "columns", "count", "crc", "differential", "done", "dropped",
     "fingerprint", "first", "first_column", "first_row", "frames", "inputs", "layer", "nonce",
     "outputs", "payload_bytes", "protocol_version", "pulses", "pulses_per_cell_max", "reads",
-    "repeated", "resistor", "row", "column", "rows", "run_id", "samples", "seed", "session", "tick",
-    "trace_count", "trace_points_max", "trajectories_max", "trajectory", "window",
+    "repeated", "resistor", "row", "column", "rows", "run_id", "samples", "scale", "seed",
+    "session", "tick", "trace_count", "trace_points_max", "trajectories_max", "trajectory",
+    "window",
 }  # fmt: skip
 UNITS = {"code", "ms", "us", "ticks", "ticks of 20 ns", "1024 code^2 ticks"}
 
@@ -144,7 +145,7 @@ def test_fingerprint_ignores_words():
         lambda d: d["messages"][0].update(code=0x44),
         lambda d: d["messages"][0].update(kind="act"),
         lambda d: d["messages"][8]["request"][0].update(max=4094),
-        lambda d: d["messages"][8]["request"][1]["entries"][0].update(type="u16"),
+        lambda d: d["messages"][8]["request"][1]["entries"][0].update(type="u8"),
         lambda d: d["messages"][8]["request"][1]["entries"].reverse(),
         lambda d: d["statuses"].pop(),
         lambda d: d["enums"]["operation"]["values"].update(set=1, reset=0),

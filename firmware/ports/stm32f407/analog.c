@@ -56,11 +56,18 @@ void analog_init(void) {
 }
 
 void analog_select(uint8_t number, uint8_t value) {
-    SELECT_PORT.BSRR = 0x1fffu << 16 | (uint32_t)number << 8 | value;
+    SELECT_PORT.BSRR = SELECT_LINES << 16 | (uint32_t)number << 8 | value;
     system_wait_ns(STROBE_NS);
     SELECT_PORT.BSRR = SELECT_STROBE;
     system_wait_ns(STROBE_NS);
     SELECT_PORT.BSRR = SELECT_STROBE << 16;
+}
+
+void analog_select_line(uint8_t number, uint16_t line) {
+    if (BOARD_ROWS > 256u || BOARD_COLUMNS > 256u) {
+        analog_select(SELECT_UPPER, (uint8_t)(line >> 8));
+    }
+    analog_select(number, (uint8_t)(line & 0xffu));
 }
 
 /* Opened before closed, in one write each: preset and integrate are never closed together. */
@@ -86,6 +93,18 @@ uint16_t analog_convert(uint8_t input, uint16_t *code) {
     }
     *code = (uint16_t)(ADC1.DR & BOARD_CODE_MAX);
     return FAULT_NONE;
+}
+
+uint16_t analog_sum(uint8_t input, uint8_t samples, uint32_t *sum) {
+    uint16_t fault = FAULT_NONE;
+    *sum = 0;
+    for (uint8_t i = 0; fault == FAULT_NONE && i < samples; i++) {
+        uint16_t code = 0;
+        system_wait_ns(BOARD_READ_NS);
+        fault = analog_convert(input, &code);
+        *sum += code;
+    }
+    return fault;
 }
 
 /* --- pulse ---------------------------------------------------------------------------------------

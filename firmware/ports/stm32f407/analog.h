@@ -11,10 +11,12 @@ enum {
     SELECT_COLUMN = 1,
     SELECT_MODE = 2,
     SELECT_PROBE = 3,
-    SELECT_LAYER = 4,    /* three per layer: first row, first column, differential */
-    SELECT_SOURCE = 13,  /* of the calibration line: LOOP_SOURCE_... */
-    SELECT_TAP = 14,     /* of the reference ladder */
-    SELECT_RESISTOR = 15 /* reference resistor; 0: none */
+    SELECT_LAYER = 4,     /* three per layer: first row, first column, differential */
+    SELECT_SOURCE = 13,   /* of the calibration line: LOOP_SOURCE_... */
+    SELECT_TAP = 14,      /* of the reference ladder */
+    SELECT_RESISTOR = 15, /* reference resistor; 0: none */
+    SELECT_SCALE = 16,    /* feedback of the read path: full scale doubled so often */
+    SELECT_UPPER = 17, /* upper byte of the number of the next line, on arrays of more than 256 */
 };
 
 /* What the selected lines are connected to. */
@@ -32,6 +34,9 @@ enum {
     MODE_LINE_END = 7,
     MODE_ROW_CURRENT = 8,    /* every gate open, the source lines joined to one read path */
     MODE_COLUMN_CURRENT = 9, /* every bit line driven, the column's gates open */
+    /* The rows' own DACs on the bit lines, the column's gates open, zero in the middle of the read
+     * path's span. */
+    MODE_PRODUCT = 10,
 };
 
 /* Inputs of the ADC. */
@@ -39,11 +44,17 @@ enum { ADC_READ = 10, ADC_X1 = 11, ADC_X2 = 12, ADC_PROBE = 13 };
 
 void analog_init(void);
 void analog_select(uint8_t number, uint8_t value);
+
+/* The number of a row or a column into a register. */
+void analog_select_line(uint8_t number, uint16_t line);
 void analog_switches(uint32_t closed);
 bool analog_interlock_closed(void);
 
 /* One conversion; a fault number. */
 uint16_t analog_convert(uint8_t input, uint16_t *code);
+
+/* `samples` conversions added up, each after the settling time; a fault number. */
+uint16_t analog_sum(uint8_t input, uint8_t samples, uint32_t *sum);
 
 /* Opens the pulse window for a width in ticks of 20 ns, by the timer's own output, and waits for
  * its end; a fault number. */

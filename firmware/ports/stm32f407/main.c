@@ -10,6 +10,13 @@
 
 #define POLL_NS 9000000u /* a little less than a period of SysTick */
 
+/* 96 KiB of memory, without the stack, the line's buffers and what a board keeps for itself. */
+#define FW_BYTES_MAX 86016u
+
+_Static_assert(sizeof(fw_t) <= FW_BYTES_MAX,
+               "this board description has more cells than the memory of an STM32F407 can count "
+               "pulses for (128 x 128 fit): build it for the host, or describe fewer");
+
 static fw_t firmware;
 static volatile bool woken; /* by SysTick */
 

@@ -21,6 +21,8 @@ OTHERS = [
     "feedback 1", "feedback 2", "feedback 3", "reference 1", "reference 2", "reference 3",
 ]  # fmt: skip
 
+ROWS = ["cs", "update", "clear"]
+
 
 def pin(name: str) -> tuple[str, int]:
     """Port letter and number of `PB3`."""
@@ -36,6 +38,7 @@ def check(table: dict[str, Any]) -> None:
     select = table["select"]
     used += [*table["switches"].values(), *table["inputs"].values(), *select["data"]]
     used += [*select["register"], select["strobe"]]
+    used += [table["rows"][k] for k in ("clk", "din", *ROWS)]
     if twice := sorted({p for p in used if used.count(p) > 1}):
         raise SystemExit(f"pins.toml: used twice: {', '.join(twice)}")
     channels = [c for d in table["dac"] for c in d["channels"] if c != "unused"]
@@ -52,18 +55,35 @@ def on_spi(dac: dict[str, Any]) -> bool:
     return True
 
 
+def spi_row(index: int, part: dict[str, Any]) -> str:
+    """What stands on a hardware SPI, as an initialiser."""
+    (clk, clk_number), (din, din_number) = pin(part["clk"]), pin(part["din"])
+    alternate = SPI_ALTERNATE[part["spi"]]
+    return (
+        f"{{{index}, {part['spi']}, {alternate}, {clk_number}, {din_number},"
+        f" &GPIO{clk}, &GPIO{din}}}"
+    )
+
+
 def spi_table(dacs: list[dict[str, Any]]) -> list[str]:
     """DACs on hardware SPIs, closed by an empty row."""
-    rows = []
-    for index, dac in enumerate(dacs):
-        if on_spi(dac):
-            (clk, clk_number), (din, din_number) = pin(dac["clk"]), pin(dac["din"])
-            alternate = SPI_ALTERNATE[dac["spi"]]
-            rows.append(
-                f"{{{index}, {dac['spi']}, {alternate}, {clk_number}, {din_number},"
-                f" &GPIO{clk}, &GPIO{din}}}"
-            )
+    rows = [spi_row(index, dac) for index, dac in enumerate(dacs) if on_spi(dac)]
     return [f"#define DAC_SPI_TABLE {{{', '.join([*rows, '{0, 0, 0, 0, 0, 0, 0}'])}}}"]
+
+
+def rows_lines(rows: dict[str, Any]) -> list[str]:
+    """The DACs of the bit lines: their SPI, and three lines on one port."""
+    if SPI_CLK.get(rows["clk"]) != rows["spi"] or SPI_DIN.get(rows["din"]) != rows["spi"]:
+        raise SystemExit("pins.toml: the rows do not stand on the pins of their SPI")
+    places = {name: pin(rows[name]) for name in ROWS}
+    if len({port for port, _ in places.values()}) != 1:
+        raise SystemExit("pins.toml: cs, update and clear of the rows have to be on one port")
+    lines = [f"#define ROWS_{macro(name)} (1u << {n})" for name, (_, n) in places.items()]
+    return [
+        *lines,
+        f"#define ROWS_PORT GPIO{places['cs'][0]}",
+        f"#define ROWS_SPI {spi_row(0, rows)}",
+    ]
 
 
 def mask(dacs: list[dict[str, Any]], wanted: Any) -> str:
@@ -88,6 +108,7 @@ def render(table: dict[str, Any]) -> str:
     ports = sorted({pin(line)[0] for line in every})
     every += [*table["switches"].values(), *table["select"]["data"]]
     every += [*table["select"]["register"], table["select"]["strobe"]]
+    every += [table["rows"][name] for name in ROWS]
     lines = [
         "/* Generated from pins.toml by make_pins.py; do not edit. */",
         "/* clang-format off */",
@@ -124,9 +145,10 @@ def render(table: dict[str, Any]) -> str:
     lines.append(f"#define SWITCH_PORT GPIO{switches['preset_1'][0]}")
     select = table["select"]
     data = [pin(p) for p in select["data"] + select["register"] + [select["strobe"]]]
-    if len({p for p, _ in data}) != 1 or [n for _, n in data] != list(range(13)):
-        raise SystemExit("pins.toml: the select bus has to be the lines 0 to 12 of one port")
-    lines += [f"#define SELECT_PORT GPIO{data[0][0]}", "#define SELECT_STROBE (1u << 12)"]
+    if len({p for p, _ in data}) != 1 or [n for _, n in data] != list(range(14)):
+        raise SystemExit("pins.toml: the select bus has to be the lines 0 to 13 of one port")
+    lines += [f"#define SELECT_PORT GPIO{data[0][0]}", "#define SELECT_STROBE (1u << 13)"]
+    lines += ["#define SELECT_LINES 0x3fffu", *rows_lines(table["rows"])]
     port, number = pin(table["inputs"]["interlock"])
     lines += [f"#define INTERLOCK_PORT GPIO{port}", f"#define INTERLOCK (1u << {number})", ""]
     outputs: dict[str, int] = {}

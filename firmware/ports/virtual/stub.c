@@ -46,6 +46,8 @@ static size_t answer(stub_t *stub, uint8_t op, const uint8_t *asked, uint8_t *bo
     case FRONT_END_REFERENCE:
     case FRONT_END_LINES:
         return values(body, get_u16(asked + 4), 4);
+    case FRONT_END_MULTIPLY:
+        return values(body, (size_t)get_u16(asked + 6) * get_u16(asked + 10), 2);
     case FRONT_END_PROBE:
         return values(body, FW_PROBES, 4);
     case FRONT_END_RUN:

@@ -6,73 +6,24 @@
 #include "build.h"
 #include "fw.h"
 #include "noise.h"
+#include "transaction.h"
 
 #define ADVANCE_US_MAX (UINT64_C(10) * 365u * 86400u * 1000000u)
 #define FRAME_BYTES    13u /* of a frame around its payload on the line */
 #define BITS_PER_BYTE  10.0
 #define NS_PER_S       1e9
 
-/* --- one transaction ----------------------------------------------------------------------------
- */
-
-static void begin(board_t *board, uint8_t op) {
-    memset(board->request, 0, FRONT_END_REQUEST_HEAD);
-    board->request[2] = op;
-    put_u64(board->request + 4, board->time_ns);
-    board->request_bytes = FRONT_END_REQUEST_HEAD;
-}
-
-static void add_u8(board_t *board, uint8_t value) {
-    board->request[board->request_bytes++] = value;
-}
-
-static void add_u16(board_t *board, uint16_t value) {
-    put_u16(board->request + board->request_bytes, value);
-    board->request_bytes = (uint16_t)(board->request_bytes + 2u);
-}
-
-static void add_u32(board_t *board, uint32_t value) {
-    put_u32(board->request + board->request_bytes, value);
-    board->request_bytes = (uint16_t)(board->request_bytes + 4u);
-}
-
-static void add_u64(board_t *board, uint64_t value) {
-    put_u64(board->request + board->request_bytes, value);
-    board->request_bytes = (uint16_t)(board->request_bytes + 8u);
-}
-
 static void add_layers(board_t *board, const board_layer_t *layers) {
     for (size_t i = 0; i < FW_LAYERS; i++) {
-        add_u8(board, layers[i].first_row);
-        add_u8(board, layers[i].first_column);
-        add_u8(board, layers[i].inputs);
-        add_u8(board, layers[i].outputs);
-        add_u8(board, layers[i].differential);
-        add_u8(board, 0);
-        add_u16(board, layers[i].feedback_code);
-        add_u16(board, layers[i].reference_code);
-        add_u16(board, 0);
+        transaction_u16(board, layers[i].first_row);
+        transaction_u16(board, layers[i].first_column);
+        transaction_u16(board, layers[i].inputs);
+        transaction_u16(board, layers[i].outputs);
+        transaction_u8(board, layers[i].differential);
+        transaction_u8(board, 0);
+        transaction_u16(board, layers[i].feedback_code);
+        transaction_u16(board, layers[i].reference_code);
     }
-}
-
-/* Sends what was begun. The response's body has to have `wanted` bytes; a fault number. */
-static uint16_t finish(board_t *board, size_t wanted) {
-    put_u16(board->request, (uint16_t)(board->request_bytes - 2u));
-    const size_t length = board->exchange(board->context, board->request, board->request_bytes,
-                                          board->response, sizeof board->response);
-    if (length < FRONT_END_RESPONSE_HEAD || get_u16(board->response) != length - 2u) {
-        return FAULT_LINE;
-    }
-    const uint16_t fault = get_u16(board->response + 2);
-    board->late = (get_u16(board->response + 4) & INPUT_LATE) != 0;
-    if (fault != FAULT_NONE) {
-        return fault;
-    }
-    return length == FRONT_END_RESPONSE_HEAD + wanted ? FAULT_NONE : FAULT_LINE;
-}
-
-static const uint8_t *body(const board_t *board) {
-    return board->response + FRONT_END_RESPONSE_HEAD;
 }
 
 bool virtual_board_init(board_t *board, uint8_t port, front_end_exchange_t *exchange,
@@ -83,18 +34,18 @@ bool virtual_board_init(board_t *board, uint8_t port, front_end_exchange_t *exch
     board->context = context;
     board->identity.port = port;
     memcpy(board->identity.build, FW_BUILD, sizeof board->identity.build);
-    begin(board, FRONT_END_OPEN);
-    add_u16(board, FRONT_END_VERSION);
-    add_u8(board, port);
-    add_u8(board, 0);
-    add_u16(board, BOARD_ROWS);
-    add_u16(board, BOARD_COLUMNS);
-    if (finish(board, 20) != FAULT_NONE) {
+    transaction_begin(board, FRONT_END_OPEN);
+    transaction_u16(board, FRONT_END_VERSION);
+    transaction_u8(board, port);
+    transaction_u8(board, 0);
+    transaction_u16(board, BOARD_ROWS);
+    transaction_u16(board, BOARD_COLUMNS);
+    if (transaction_finish(board, 20) != FAULT_NONE) {
         return false;
     }
-    board->identity.serial = get_u64(body(board));
-    board->chip_time_ns = get_u64(body(board) + 8);
-    const uint16_t wanted = get_u16(body(board) + 16);
+    board->identity.serial = get_u64(transaction_body(board));
+    board->chip_time_ns = get_u64(transaction_body(board) + 8);
+    const uint16_t wanted = get_u16(transaction_body(board) + 16);
     board->ticks_wanted = wanted == 0 || wanted > VIRTUAL_TICKS_KEPT ? VIRTUAL_TICKS_KEPT : wanted;
     return true;
 }
@@ -127,19 +78,19 @@ int64_t board_advance_left_us(board_t *board) {
 
 void board_advance(board_t *board, uint64_t duration_ns) {
     board->time_ns += duration_ns;
-    begin(board, FRONT_END_TIME);
-    (void)finish(board, 0);
+    transaction_begin(board, FRONT_END_TIME);
+    (void)transaction_finish(board, 0);
 }
 
 void board_safe(board_t *board) {
-    begin(board, FRONT_END_SAFE);
-    (void)finish(board, 0);
+    transaction_begin(board, FRONT_END_SAFE);
+    (void)transaction_finish(board, 0);
 }
 
 /* A front end that does not answer is no closed interlock. */
 bool board_interlock_closed(board_t *board) {
-    begin(board, FRONT_END_INPUTS);
-    return finish(board, 0) == FAULT_NONE &&
+    transaction_begin(board, FRONT_END_INPUTS);
+    return transaction_finish(board, 0) == FAULT_NONE &&
            (get_u16(board->response + 4) & INPUT_INTERLOCK_OPEN) == 0;
 }
 
@@ -164,26 +115,26 @@ uint16_t board_batch(board_t *board) {
 uint16_t board_pulse_read(board_t *board, const board_pulse_t *pulses, uint16_t count,
                           uint16_t read_code, uint16_t *readings) {
     uint64_t lasting_ns = 0;
-    begin(board, FRONT_END_PULSE_READ);
-    add_u16(board, read_code);
-    add_u16(board, count);
+    transaction_begin(board, FRONT_END_PULSE_READ);
+    transaction_u16(board, read_code);
+    transaction_u16(board, count);
     for (uint16_t i = 0; i < count; i++) {
-        add_u8(board, pulses[i].row);
-        add_u8(board, pulses[i].column);
-        add_u8(board, pulses[i].operation);
-        add_u8(board, 0);
-        add_u16(board, pulses[i].gate_code);
-        add_u16(board, pulses[i].line_code);
-        add_u32(board, pulses[i].width_ticks);
+        transaction_u16(board, pulses[i].row);
+        transaction_u16(board, pulses[i].column);
+        transaction_u8(board, pulses[i].operation);
+        transaction_u8(board, 0);
+        transaction_u16(board, pulses[i].gate_code);
+        transaction_u16(board, pulses[i].line_code);
+        transaction_u32(board, pulses[i].width_ticks);
         lasting_ns += BOARD_PULSE_OVERHEAD_NS +
                       (uint64_t)pulses[i].width_ticks * BOARD_WIDTH_TICK_NS + BOARD_READ_NS;
     }
-    const uint16_t fault = finish(board, count * 2u);
+    const uint16_t fault = transaction_finish(board, count * 2u);
     if (fault != FAULT_NONE) {
         return fault;
     }
     for (uint16_t i = 0; i < count; i++) {
-        readings[i] = get_u16(body(board) + i * 2u);
+        readings[i] = get_u16(transaction_body(board) + i * 2u);
     }
     board->time_ns += lasting_ns;
     return FAULT_NONE;
@@ -192,22 +143,22 @@ uint16_t board_pulse_read(board_t *board, const board_pulse_t *pulses, uint16_t 
 /* The head of a transaction of conversions: two bytes of its own, then how many of what. */
 static void begin_conversions(board_t *board, uint8_t op, uint16_t own, uint8_t samples,
                               uint16_t count) {
-    begin(board, op);
-    add_u16(board, own);
-    add_u8(board, samples);
-    add_u8(board, 0);
-    add_u16(board, count);
-    add_u16(board, 0);
+    transaction_begin(board, op);
+    transaction_u16(board, own);
+    transaction_u8(board, samples);
+    transaction_u8(board, 0);
+    transaction_u16(board, count);
+    transaction_u16(board, 0);
 }
 
 static uint16_t finish_conversions(board_t *board, uint16_t count, uint8_t samples,
                                    uint32_t *sums) {
-    const uint16_t fault = finish(board, count * 4u);
+    const uint16_t fault = transaction_finish(board, count * 4u);
     if (fault != FAULT_NONE) {
         return fault;
     }
     for (uint16_t i = 0; i < count; i++) {
-        sums[i] = get_u32(body(board) + i * 4u);
+        sums[i] = get_u32(transaction_body(board) + i * 4u);
     }
     board->time_ns += (uint64_t)count * samples * BOARD_READ_NS;
     return FAULT_NONE;
@@ -217,8 +168,8 @@ uint16_t board_read(board_t *board, const board_cell_t *cells, uint16_t count, u
                     uint8_t samples, uint32_t *sums) {
     begin_conversions(board, FRONT_END_READ, read_code, samples, count);
     for (uint16_t i = 0; i < count; i++) {
-        add_u8(board, cells[i].row);
-        add_u8(board, cells[i].column);
+        transaction_u16(board, cells[i].row);
+        transaction_u16(board, cells[i].column);
     }
     return finish_conversions(board, count, samples, sums);
 }
@@ -227,8 +178,9 @@ uint16_t board_read_reference(board_t *board, const board_reference_t *reference
                               uint16_t read_code, uint8_t samples, uint32_t *sums) {
     begin_conversions(board, FRONT_END_REFERENCE, read_code, samples, count);
     for (uint16_t i = 0; i < count; i++) {
-        add_u8(board, references[i].column);
-        add_u8(board, references[i].resistor);
+        transaction_u16(board, references[i].column);
+        transaction_u8(board, references[i].resistor);
+        transaction_u8(board, 0);
     }
     return finish_conversions(board, count, samples, sums);
 }
@@ -237,10 +189,10 @@ uint16_t board_line_check(board_t *board, const board_line_t *lines, uint16_t co
                           uint16_t read_code, uint8_t samples, uint32_t *sums) {
     begin_conversions(board, FRONT_END_LINES, read_code, samples, count);
     for (uint16_t i = 0; i < count; i++) {
-        add_u8(board, lines[i].driven);
-        add_u8(board, lines[i].line);
-        add_u8(board, lines[i].probe);
-        add_u8(board, lines[i].probed);
+        transaction_u8(board, lines[i].driven);
+        transaction_u8(board, lines[i].probe);
+        transaction_u16(board, lines[i].line);
+        transaction_u16(board, lines[i].probed);
     }
     return finish_conversions(board, count, samples, sums);
 }
@@ -250,28 +202,53 @@ uint16_t board_loopback(board_t *board, const board_loopback_t *loopback, const 
     const uint16_t path = (uint16_t)(loopback->destination << 8 | loopback->source);
     begin_conversions(board, FRONT_END_LOOPBACK, path, loopback->samples, count);
     for (uint16_t i = 0; i < count; i++) {
-        add_u16(board, codes[i]);
+        transaction_u16(board, codes[i]);
     }
     return finish_conversions(board, count, loopback->samples, sums);
 }
 
+uint16_t board_multiply(board_t *board, const board_block_t *block, const uint16_t *codes,
+                        uint16_t vectors, uint16_t *sums) {
+    const uint16_t count = (uint16_t)(vectors * block->columns);
+    transaction_begin(board, FRONT_END_MULTIPLY);
+    transaction_u16(board, block->first_row);
+    transaction_u16(board, block->first_column);
+    transaction_u16(board, block->inputs);
+    transaction_u16(board, block->columns);
+    transaction_u8(board, block->scale);
+    transaction_u8(board, block->samples);
+    transaction_u16(board, vectors);
+    for (uint16_t i = 0; i < vectors * block->inputs; i++) {
+        transaction_u16(board, codes[i]);
+    }
+    const uint16_t fault = transaction_finish(board, count * 2u);
+    if (fault != FAULT_NONE) {
+        return fault;
+    }
+    for (uint16_t i = 0; i < count; i++) {
+        sums[i] = get_u16(transaction_body(board) + i * 2u);
+    }
+    board->time_ns += vectors * BOARD_VECTOR_NS + (uint64_t)count * block->samples * BOARD_READ_NS;
+    return FAULT_NONE;
+}
+
 uint16_t board_probe(board_t *board, const board_layer_t *layers, const uint16_t x[2],
                      const uint16_t *embedding, uint8_t samples, uint32_t sums[FW_PROBES]) {
-    begin(board, FRONT_END_PROBE);
-    add_u8(board, samples);
-    add_u8(board, 0);
-    add_u16(board, x[0]);
-    add_u16(board, x[1]);
+    transaction_begin(board, FRONT_END_PROBE);
+    transaction_u8(board, samples);
+    transaction_u8(board, 0);
+    transaction_u16(board, x[0]);
+    transaction_u16(board, x[1]);
     for (size_t i = 0; i < FW_EMBEDDINGS; i++) {
-        add_u16(board, embedding[i]);
+        transaction_u16(board, embedding[i]);
     }
     add_layers(board, layers);
-    const uint16_t fault = finish(board, FW_PROBES * 4u);
+    const uint16_t fault = transaction_finish(board, FW_PROBES * 4u);
     if (fault != FAULT_NONE) {
         return fault;
     }
     for (size_t i = 0; i < FW_PROBES; i++) {
-        sums[i] = get_u32(body(board) + i * 4u);
+        sums[i] = get_u32(transaction_body(board) + i * 4u);
     }
     board->time_ns += BOARD_PRESET_SETTLE_NS + (uint64_t)FW_PROBES * samples * BOARD_READ_NS;
     return FAULT_NONE;
@@ -281,17 +258,17 @@ uint16_t board_probe(board_t *board, const board_layer_t *layers, const uint16_t
  */
 
 uint16_t board_run_begin(board_t *board, const board_run_t *run) {
-    begin(board, FRONT_END_RUN);
-    add_u16(board, run->run_id);
-    add_u16(board, run->count);
-    add_u16(board, run->capture_tick);
-    add_u8(board, run->noise);
-    add_u8(board, 0);
-    add_u32(board, run->tick_us);
-    add_u64(board, run->seed);
+    transaction_begin(board, FRONT_END_RUN);
+    transaction_u16(board, run->run_id);
+    transaction_u16(board, run->count);
+    transaction_u16(board, run->capture_tick);
+    transaction_u8(board, run->noise);
+    transaction_u8(board, 0);
+    transaction_u32(board, run->tick_us);
+    transaction_u64(board, run->seed);
     add_layers(board, run->layers);
-    const uint16_t fault = finish(board, 8);
-    board->noise_seed = get_u64(body(board));
+    const uint16_t fault = transaction_finish(board, 8);
+    board->noise_seed = get_u64(transaction_body(board));
     board->solve_ns = BOARD_RUN_OVERHEAD_NS + (uint64_t)run->capture_tick * run->tick_us * 1000u;
     board->fault = FAULT_NONE;
     return fault;
@@ -301,11 +278,11 @@ uint16_t board_preset(board_t *board, uint32_t trajectory, const uint16_t x[2]) 
     board->ticks_kept = 0;
     board->first_kept = 0;
     board->hold = false;
-    begin(board, FRONT_END_PRESET);
-    add_u32(board, trajectory);
-    add_u16(board, x[0]);
-    add_u16(board, x[1]);
-    return finish(board, 0);
+    transaction_begin(board, FRONT_END_PRESET);
+    transaction_u32(board, trajectory);
+    transaction_u16(board, x[0]);
+    transaction_u16(board, x[1]);
+    return transaction_finish(board, 0);
 }
 
 void board_load(board_t *board, const uint16_t words[WORD_COUNT]) {
@@ -321,16 +298,16 @@ void board_start(board_t *board) {
 
 static uint16_t send_ticks(board_t *board, bool convert) {
     const uint16_t words = (uint16_t)(board->ticks_kept * WORD_COUNT * 2u);
-    begin(board, FRONT_END_TICKS);
-    add_u16(board, board->first_kept);
-    add_u16(board, board->ticks_kept);
-    add_u8(board, convert ? 1 : 0);
-    add_u8(board, board->hold ? 1 : 0);
-    add_u16(board, 0);
+    transaction_begin(board, FRONT_END_TICKS);
+    transaction_u16(board, board->first_kept);
+    transaction_u16(board, board->ticks_kept);
+    transaction_u8(board, convert ? 1 : 0);
+    transaction_u8(board, board->hold ? 1 : 0);
+    transaction_u16(board, 0);
     board->request_bytes = (uint16_t)(board->request_bytes + words);
     board->first_kept = (uint16_t)(board->first_kept + board->ticks_kept);
     board->ticks_kept = 0;
-    return finish(board, convert ? 4u : 0u);
+    return transaction_finish(board, convert ? 4u : 0u);
 }
 
 void board_update(board_t *board, uint16_t tick) {
@@ -355,15 +332,15 @@ void board_hold(board_t *board, uint16_t tick) {
 uint16_t board_convert(board_t *board, uint16_t tick, uint16_t x[2]) {
     (void)tick;
     const uint16_t fault = board->fault != FAULT_NONE ? board->fault : send_ticks(board, true);
-    x[0] = get_u16(body(board)) & BOARD_CODE_MAX;
-    x[1] = get_u16(body(board) + 2) & BOARD_CODE_MAX;
+    x[0] = get_u16(transaction_body(board)) & BOARD_CODE_MAX;
+    x[1] = get_u16(transaction_body(board) + 2) & BOARD_CODE_MAX;
     board->fault = FAULT_NONE;
     return fault;
 }
 
 void board_run_end(board_t *board) {
-    begin(board, FRONT_END_RUN_END);
-    (void)finish(board, 0);
+    transaction_begin(board, FRONT_END_RUN_END);
+    (void)transaction_finish(board, 0);
 }
 
 void board_prepare_soon(board_t *board) {

@@ -8,7 +8,7 @@
 #define VIRTUAL_TICKS_KEPT 32u /* most ticks of one transaction */
 #endif
 
-#define FRONT_END_VERSION       1u
+#define FRONT_END_VERSION       2u
 #define FRONT_END_REQUEST_HEAD  12u
 #define FRONT_END_RESPONSE_HEAD 6u
 #define FRONT_END_REQUEST_MAX   (FRONT_END_REQUEST_HEAD + 256u + VIRTUAL_TICKS_KEPT * WORD_COUNT * 2u)
@@ -25,6 +25,7 @@ enum {
     FRONT_END_LOOPBACK = 0x13,
     FRONT_END_REFERENCE = 0x14,
     FRONT_END_LINES = 0x15,
+    FRONT_END_MULTIPLY = 0x16,
     FRONT_END_RUN = 0x20,
     FRONT_END_PRESET = 0x21,
     FRONT_END_TICKS = 0x22,

@@ -12,6 +12,7 @@ from hil.firmware import BOARDS
 from hil.jobs.demo import DemoOptions, run_demo
 from hil.jobs.demo_report import report_data
 from hil.jobs.network import place
+from hil.jobs.repair import refuse_conditional
 from hil.jobs.session import session
 from hil.report import render
 from protocols.errors import ConfigError
@@ -42,6 +43,7 @@ def command(
             f"{', '.join(BOARDS)}), not on {config.board!r}; on a bench use hil form, hil program "
             "and hil run"
         )
+    refuse_conditional(load_model(config.model), "hil demo, which repairs the network,")
     options = DemoOptions(samples=samples, baseline_samples=baseline, budget=budget)
     parameters = {"samples": samples, "baseline_samples": baseline, "budget": budget}
     with session(

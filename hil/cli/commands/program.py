@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from calibration.programming.choose import switched
 from hil.cli.options import (
     AlgorithmOption,
@@ -14,12 +16,21 @@ from hil.cli.options import (
     context,
 )
 from hil.cli.resuming import ResumeOption, resumed
+from hil.cli.stepped import (
+    GuidanceOption,
+    SteppedOption,
+    choose_way,
+    is_network,
+    program_command,
+    resume_program,
+)
 from hil.diffusion.model import load_model
 from hil.jobs.bring_up import program_mapped
 from hil.jobs.mapping import blank_knowledge, keep_knowledge, map_model
 from hil.jobs.plans import programming_plan
 from hil.jobs.resume import keep_start, starting_knowledge
 from hil.jobs.session import session
+from hil.tiled.record import NETWORK_KIND
 
 
 def command(
@@ -28,21 +39,38 @@ def command(
     board: BoardOption = None,
     seed: SeedOption = None,
     algorithm: AlgorithmOption = None,
+    stepped: SteppedOption = None,
+    guidance: GuidanceOption = None,
     dry_run: DryRunOption = False,
     resume: ResumeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Map the model to conductances, program them by write-verify and read them again."""
+    """Map the model to conductances, program them by write-verify and read them again.
+
+    A model that does not fit the analog loop is cut into tiles on the macros of the bench file;
+    their cells are formed first where they are not.
+    """
     if resume is None:
         ctx, before = context(bench, board, json=json, seed=seed, model=model), None
     else:
-        given = {"MODEL": model, "--bench": bench, "--board": board, "--seed": seed}
-        given |= {"--algorithm": algorithm, "--dry-run": dry_run}
-        ctx, before = resumed(resume, "program", json=json, given=given)
+        given: dict[str, object] = {"MODEL": model, "--bench": bench, "--board": board}
+        given |= {"--seed": seed, "--algorithm": algorithm, "--dry-run": dry_run}
+        given |= {"--stepped": stepped, "--guidance": guidance}
+        kind = NETWORK_KIND if is_network(resume) else "program"
+        ctx, before = resumed(resume, kind, json=json, given=given)
+        if kind == NETWORK_KIND:
+            resume_program(ctx, before)
+            return
     config, console = ctx.config, ctx.console
     if algorithm is not None:
         params = switched(config.programming, algorithm)
         config = config.with_changes(source="--algorithm", programming=params)
+    if before is None:
+        ctx = replace(ctx, config=config)
+        way = choose_way(ctx, load_model(config.model), stepped, guidance)
+        if way.stepped:
+            program_command(ctx, way.model, guidance=guidance, dry_run=dry_run)
+            return
     network, known = load_model(config.model), starting_knowledge(config, before)
     mapped = map_model(network, config, known)
     placement = mapped.placement

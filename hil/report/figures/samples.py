@@ -1,4 +1,4 @@
-"""Figures of what was generated: the points, their radius and their angle."""
+"""Figures of what was generated: points, radius and angle, classes, pictures."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hil.report.data import Array, ReportData
-from hil.report.style import GREY, bare, colour, look, new_figure
+from hil.report.style import GREY, OUTLINE, bare, class_colour, colour, look, new_figure
 from protocols.errors import RecordError
 
 POINTS_SHOWN = 2000  # of each set, so that panels compare by eye
 RADIUS_BINS, ANGLE_BINS = 60, 36
+GAP = 2  # pixels between pictures
 
 
 def _sets(data: ReportData) -> dict[str, Array]:
-    if not data.samples:
-        raise RecordError("this run has no samples, so this figure cannot be drawn.")
-    ordered = [name for name in data.rows if name in data.samples]
-    ordered += [name for name in data.samples if name not in ordered]
-    return {name: data.samples[name] for name in ordered}
+    sets = data.plane
+    if not sets:
+        raise RecordError("this run has no points of the plane, so this figure cannot be drawn.")
+    ordered = [name for name in data.rows if name in sets]
+    ordered += [name for name in sets if name not in ordered]
+    return {name: sets[name] for name in ordered}
 
 
 def samples(data: ReportData) -> Figure:
@@ -35,11 +37,10 @@ def samples(data: ReportData) -> Figure:
         grid = np.atleast_1d(figure.subplots(rows, columns, sharex=True, sharey=True)).ravel()
         limit = _limit(sets)
         for position, (ax, (name, points)) in enumerate(zip(grid, sets.items(), strict=False)):
-            if "data" in sets and name != "data":
+            if "data" in sets and name != "data" and data.classes is None:
                 behind = sets["data"][:POINTS_SHOWN]
                 ax.plot(*behind.T, ".", ms=2.0, color=GREY, alpha=0.25, mew=0)
-            shown = points[:POINTS_SHOWN]
-            ax.plot(*shown.T, ".", ms=3.0, color=colour(name, position), alpha=0.6, mew=0)
+            _points(ax, data, name, points, position)
             ax.set_title(f"{data.row_title(name)}\n", fontsize=9.5)
             ax.text(0.5, 1.015, _caption(data, name, points), transform=ax.transAxes, ha="center",
                     va="bottom", fontsize=8, color="#55595F")  # fmt: skip
@@ -52,6 +53,24 @@ def samples(data: ReportData) -> Figure:
         figure.supxlabel("x₁ (model units)", fontsize=9.5)
         figure.supylabel("x₂ (model units)", fontsize=9.5)
     return figure
+
+
+def _points(ax: Axes, data: ReportData, name: str, points: Array, position: int) -> None:
+    """One set, in the colour of its row or, with classes, in one colour per class."""
+    places = None if data.classes is None else data.classes.labels.get(name)
+    step = max(-(-len(points) // POINTS_SHOWN), 1)
+    if places is None or data.classes is None:
+        shown = points[:POINTS_SHOWN]
+        ax.plot(*shown.T, ".", ms=3.0, color=colour(name, position), alpha=0.6, mew=0)
+        return
+    shown, places = points[::step], places[::step]
+    for place, title in enumerate(data.classes.names):
+        own = shown[places == place]
+        shade = class_colour(place, len(data.classes.names))
+        ax.plot(*own.T, ".", ms=3.0, color=shade, alpha=0.6, mew=0)
+        if len(own):
+            ax.annotate(title, np.median(own, axis=0), ha="center", va="center", fontsize=8,
+                        weight="bold", path_effects=OUTLINE)  # fmt: skip
 
 
 def _caption(data: ReportData, name: str, points: Array) -> str:
@@ -113,3 +132,56 @@ def _density(
     density = np.histogram(values, bins)[0] / len(values) / np.diff(bins) * scale
     base = 0 if filled else None
     ax.stairs(density, bins, fill=filled, baseline=base, color=shade, lw=1.5, label=label)
+
+
+def class_distances(data: ReportData) -> Figure:
+    """Sliced Wasserstein-1 distance of every class, one bar for each row."""
+    classes = data.classes
+    if classes is None or not classes.names:
+        raise RecordError("this run has no classes, so this figure cannot be drawn.")
+    with look():
+        figure = new_figure("Distance of each class", 3.6, simulated=data.simulated)
+        ax = figure.subplots()
+        count, centre = len(classes.sliced_w1), np.arange(len(classes.names))
+        for position, (name, values) in enumerate(classes.sliced_w1.items()):
+            offset = (position - 0.5 * (count - 1)) * 0.8 / count
+            ax.bar(centre + offset, values, 0.8 / count, color=colour(name, position),
+                   label=data.row_title(name))  # fmt: skip
+        ax.set_xticks(centre, classes.names)
+        ax.set(xlabel="class", ylabel="sliced W₁ (model units)")
+        ax.grid(visible=False, axis="x")
+        figure.legend(loc="outside lower center", ncols=3)
+    return figure
+
+
+def pictures(data: ReportData) -> Figure:
+    """Decoded samples: a column of pictures per row of metrics, a line per class."""
+    if data.classes is None or not data.classes.pictures:
+        raise RecordError("this run has no pictures, so this figure cannot be drawn.")
+    sets = data.classes.pictures
+    lines = max(len(images) for images in sets.values())
+    with look():
+        height = 0.9 + 3.2 * lines / next(iter(sets.values())).shape[1]
+        figure = new_figure("Pictures", height, simulated=data.simulated)
+        panels = np.atleast_1d(figure.subplots(1, len(sets)))
+        for ax, (name, images) in zip(panels, sets.items(), strict=True):
+            ax.imshow(_sheet(images), cmap="gray_r", vmin=0.0, vmax=1.0, interpolation="nearest")
+            ax.set_title(data.row_title(name), fontsize=9.5)
+            bare(ax)
+            cell = images.shape[2] + GAP
+            middles = GAP + 0.5 * images.shape[2] + cell * np.arange(len(images)) - 0.5
+            ax.set_xticks([])
+            ax.set_yticks(middles if data.classes.names else [], data.classes.names or [])
+            ax.tick_params(length=0)
+    return figure
+
+
+def _sheet(images: Array) -> Array:
+    """Pictures (lines, k, h, w) side by side on one white sheet."""
+    lines, count, h, w = images.shape
+    sheet = np.zeros((GAP + lines * (h + GAP), GAP + count * (w + GAP)))
+    for line in range(lines):
+        for place in range(count):
+            top, left = GAP + line * (h + GAP), GAP + place * (w + GAP)
+            sheet[top : top + h, left : left + w] = images[line, place]
+    return sheet

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from calibration.front_end.averaging import averaged
-from calibration.front_end.line_resistance import LineParams, run
+from calibration.front_end.line_resistance import LineParams, far_and_near, run, set_alike
 from calibration.front_end.params import FrontEndParams
 from drivers.rram.geometry import Cells
+from drivers.rram.lines import Lines
 from drivers.transfer import Curves
 from protocols.errors import CalibrationError, InputError
 from tests.calibration.front_end.conftest import BOARD
@@ -105,3 +106,29 @@ def test_rounds_end_when_the_mean_is_known():
     assert conversions == sorted(conversions)
     assert conversions[-1] == 16 * 64
     assert averaged(quantised(0.0)[1], FrontEndParams()).conversions == 2 * 64
+
+
+def test_cells_that_were_set_alike_tell_the_lines_and_readings_lose_them(rig):
+    one = rig(line_resistance_ohm=0.5, effects=("line_resistance", "device_to_device"))
+    one.board.set_conductances(np.full((128, 128), 135e-6))
+    macro, cells = one.macro(Curves.nominal(BOARD)), Cells.all(one.bench.geometry)
+    some = far_and_near(cells, 0.1)
+    assert 1600 < len(some) <= 1638
+    way = some.rows + some.columns
+    assert not np.any((way > 80) & (way < 180))
+    set_alike(macro, some)
+    found = run(macro, some).common_ohm
+    assert found == pytest.approx(0.5, abs=0.15)
+    truth = one.board.true_conductances()[some.rows, some.columns]
+    shown = macro.read(some, 64)
+    macro.lines = Lines(0.5, 0.5)
+    own = macro.read(some, 64)
+    gain = np.median(own / truth)  # of the read path, which nobody has measured here
+    assert np.allclose(own, gain * truth, rtol=3e-3)
+    assert np.all(shown < own)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.5])
+def test_a_share_of_the_cells_is_a_share(share):
+    with pytest.raises(InputError, match="share"):
+        far_and_near(BLOCK, share)

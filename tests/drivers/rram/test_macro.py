@@ -147,9 +147,9 @@ def test_pulse_read_on_the_wire(macro, peer, recorder):
         found = macro.pulse_read(batch, label="round 3")
     assert found == pytest.approx(siemens([100 + r * 16 + c for r, c in cells]))
     frames = sent(peer, PulseReadRequest)
-    assert [len(frame.entries) for frame in frames] == [19, 19, 7]
+    assert [len(frame.entries) for frame in frames] == [16, 16, 13]
     entry = frames[1].entries[0]
-    assert (entry.row, entry.column, entry.operation) == (1, 4, Operation.RESET)
+    assert (entry.row, entry.column, entry.operation) == (1, 1, Operation.RESET)
     assert (entry.gate_code, entry.line_code, entry.width_ticks) == (2047, 1023, 10)
     assert frames[0].read_code == 163
     ((intent, label),) = recorder.intents
@@ -168,7 +168,7 @@ def test_records_of_every_frame(macro, link, recorder):
     cells = Cells.block(2, 0, 2, 16)
     with macro.armed():
         macro.pulse_read(PulseBatch.form(cells, **OK))
-    assert [(token, start) for token, start, _ in recorder.outcomes] == [(41, 0), (41, 19)]
+    assert [(token, start) for token, start, _ in recorder.outcomes] == [(41, 0), (41, 16)]
     records = np.concatenate([part for _, _, part in recorder.outcomes])
     assert records.dtype == PULSE_RECORD
     assert list(zip(records["row"].tolist(), records["column"].tolist(), strict=True)) == list(
@@ -177,7 +177,7 @@ def test_records_of_every_frame(macro, link, recorder):
     assert set(records["operation"]) == {Operation.FORM}
     assert records["reading_code"].tolist() == [100 + r * 16 + c for r, c in cells]
     assert set(records["session"]) == {link.session}
-    assert records["sequence"].tolist() == [2] * 19 + [3] * 13
+    assert records["sequence"].tolist() == [2] * 16 + [3] * 16
     assert np.diff(records["time_us"].astype(int)).max() == 1000
 
 
@@ -351,7 +351,7 @@ def test_a_refused_frame_leaves_the_records_of_the_others(macro, chip, peer, rec
         macro.pulse_read(batch)
     starts = [start for _, start, _ in recorder.outcomes]
     assert starts[0] == 0
-    assert 19 not in starts
+    assert 16 not in starts
     assert len(starts) == len(sent(peer, PulseReadRequest)) - 1
 
 

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from hil.diffusion import weight_errors
-from hil.diffusion.metrics import Metrics, evaluate
+from hil.diffusion.metrics import Metrics, evaluate, reference_set
 from hil.diffusion.model import NoiseLaw, load_model
+from hil.diffusion.noise_law import REVERSE_SDE
+from hil.diffusion.noise_study import JUDGE_SEEDS, LEAST_SHARE, compare
 from hil.diffusion.sampler import Solve, euler_maruyama, held_loop, initial_conditions, solve
 
 BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "score_model.py"
@@ -63,11 +65,21 @@ def test_additive_weight_errors(ring, fraction, bar):
 
 def test_sde_is_decent(ring):
     x0 = initial_conditions(ring, 21, 0, 10_000)
-    figures = evaluate(euler_maruyama(ring, x0, seed=3))
+    reverse = dataclasses.replace(ring, noise=REVERSE_SDE)
+    figures = evaluate(euler_maruyama(reverse, x0, seed=3))
     assert figures.kl_1d <= 0.10  # the proper reverse SDE; the published network reaches 0.16
     assert figures.radius_mean == pytest.approx(0.70, abs=0.02)
     cool = dataclasses.replace(ring, noise=NoiseLaw(scale=0.4))
     assert evaluate(euler_maruyama(cool, x0, seed=3)).kl_1d <= 0.01
+
+
+def test_the_stored_noise_law_is_stochastic_and_no_worse_than_the_ode(ring):
+    law, references = ring.noise, {None: reference_set()}
+    seeds = JUDGE_SEEDS[:3]
+    found = compare(ring, law, references, samples=10_000, seeds=seeds, steps=100)
+    assert found.no_worse
+    assert found.law.noise_share >= LEAST_SHARE
+    assert found.law.sliced_w1 < found.ode.sliced_w1
 
 
 def test_it_fits_the_hardware(ring):

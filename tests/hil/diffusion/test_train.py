@@ -123,8 +123,8 @@ def test_moments_see_a_ring_that_is_not_round():
 def test_penalties_start_where_they_say():
     inside, beyond = torch.full((1, 1, 1), 1.39), torch.full((1, 1, 1), 1.6)
     small = torch.ones(1, 1, 2)
-    assert float(losses.saturation(inside, inside, small, 1.5)) == 0.0
-    assert float(losses.saturation(beyond, inside, small, 1.5)) == pytest.approx(0.2, rel=1e-5)
+    assert float(losses.saturation([inside, inside], small, 1.5)) == 0.0
+    assert float(losses.saturation([beyond, inside], small, 1.5)) == pytest.approx(0.2, rel=1e-5)
     modest, large = torch.tensor([[1.0, 0.5]]), torch.tensor([[4.0, 5.0]])
     assert float(losses.dynamic_range([modest], 0.1)) == pytest.approx(0.1)
     assert float(losses.dynamic_range([large], 0.1)) > 1.6

@@ -159,8 +159,8 @@ host.hello()
 host(m.ArmRequest(600_000))
 count = 0
 while True:
-    host.pulse_read(*[(row, 0, 2, 1638, 3300, 5000) for row in range(19)])
-    count += 19
+    host.pulse_read(*[(row, 0, 2, 1638, 3300, 5000) for row in range(16)])
+    count += 16
     print(count, flush=True)
 """
 

@@ -278,7 +278,7 @@ def test_firmware_boards_get_a_fault(folder: Path) -> None:
     settings = SimSettings(cells="empirical", data_folder=str(folder))
     front_end = VirtualFrontEnd(REFERENCE, settings, Chip.open(None, settings, REFERENCE))
     for gate, fault in ((2.24, 0), (2.27, OFF_GRID_FAULT)):
-        entry = bytes((0, 0, 0, 0)) + code(gate).to_bytes(2, "little")
+        entry = bytes(6) + code(gate).to_bytes(2, "little")
         entry += code(2.0).to_bytes(2, "little") + (5).to_bytes(4, "little")
         body = READ_CODE.to_bytes(2, "little") + (1).to_bytes(2, "little") + entry
         time_ns = front_end.chip.now_ns

@@ -111,7 +111,7 @@ def test_virtual_time_is_the_sum_of_the_primitives() -> None:
     assert machine.chip.now_ns - start == 2 * (20_000 + 50_000) + 200 + 20_000
     start = machine.chip.now_ns
     host.read((0, 0), (0, 1), samples=4)
-    request, response = 3 + 2 * 2 + 13, 1 + 8 + 2 * 4 + 13
+    request, response = 3 + 2 * 4 + 13, 1 + 8 + 2 * 4 + 13
     line_s = 2 * 50e-6 + 10 * (request + response) / 921_600
     assert machine.chip.now_ns - start == pytest.approx(8 * 50_000 + line_s * 1e9, abs=2)
 
@@ -121,7 +121,7 @@ def test_a_read_that_would_not_fit_its_answer_is_refused() -> None:
     assert len(host.read(*[(0, 0)] * 52)) == 52
     with pytest.raises(RefusedByBoardError, match="bad_length") as caught:
         host.read(*[(0, 0)] * 53)
-    assert caught.value.arguments == {"length": 3 + 2 * 53, "expected": 3 + 2 * 52}
+    assert caught.value.arguments == {"length": 3 + 4 * 53, "expected": 3 + 4 * 52}
 
 
 def test_line_resistance_is_in_series_with_the_cell() -> None:

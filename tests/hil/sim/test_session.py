@@ -127,7 +127,7 @@ def test_out_of_range_names_field_entry_and_range() -> None:
     host = open_host()
     entries = (m.PulseReadRequestEntry(0, 0, 0, 1, 1, 1),) * 3
     payload = bytearray(m.PulseReadRequest(164, entries).pack())
-    payload[2 + 2 * 11 + 2] = 3  # the operation of entry 2
+    payload[2 + 2 * 13 + 4] = 3  # the operation of entry 2
     (frame,) = host.exchange(host.session, 1, m.PulseReadRequest.CODE, bytes(payload))
     assert m.STATUSES[3].unpack(frame.payload) == {
         "field": 2,

@@ -16,9 +16,9 @@ from protocols.errors import ConfigError, MessageError
 from protocols.hardware import load_board
 
 BOARD = load_board("reference")
-OPEN = struct.pack("<HBBHH", 1, 1, 0, 128, 128)
+OPEN = struct.pack("<HBBHH", 2, 1, 0, 128, 128)
 LAYERS = b"".join(
-    struct.pack("<BBBBBBHHH", 20 * k, 30, rows, outputs, 1, 0, 1500, 0, 0)
+    struct.pack("<HHHHBBHH", 20 * k, 30, rows, outputs, 1, 0, 1500, 0)
     for k, (rows, outputs) in enumerate(((3, 14), (15, 14), (15, 2)))
 )
 
@@ -71,7 +71,7 @@ def test_a_power_up_begins_a_new_time(front_end):
 
 
 def test_a_pulse_lasts_as_long_as_the_description_says(front_end):
-    pulse = struct.pack("<HHBBBBHHI", 163, 1, 3, 4, 0, 0, 1000, 1000, 50)
+    pulse = struct.pack("<HHHHBBHHI", 163, 1, 3, 4, 0, 0, 1000, 1000, 50)
     assert len(ask(front_end, Op.PULSE_READ, 100, pulse)) == 2
     timing, tick_s = BOARD.timing, BOARD.converters.width_tick_s
     lasting_s = timing.pulse_overhead_s + 50 * tick_s + timing.read_s
@@ -83,7 +83,7 @@ def test_known_cells_are_read(front_end):
     wanted[3, 4:7] = [50e-6, 100e-6, 200e-6]
     front_end.set_conductances(wanted)
     assert front_end.true_conductances()[3, 4:7] == pytest.approx(wanted[3, 4:7], rel=0.05)
-    cells = struct.pack("<HBBHH6B", 163, 16, 0, 3, 0, 3, 4, 3, 5, 3, 6)
+    cells = struct.pack("<HBBHH6H", 163, 16, 0, 3, 0, 3, 4, 3, 5, 3, 6)
     sums = struct.unpack("<3I", ask(front_end, Op.READ, 0, cells))
     volts = 163 * BOARD.converters.pulse_full_scale_volts / 4095
     siemens = np.array(sums) / 16 / 4095 * BOARD.converters.read_full_scale_amperes / volts
@@ -98,7 +98,7 @@ def test_what_the_board_senses(front_end):
 
 
 def test_a_planted_fault_comes_once_and_drives_nothing(front_end):
-    pulse = struct.pack("<HHBBBBHHI", 163, 1, 3, 4, 0, 0, 1000, 1000, 50)
+    pulse = struct.pack("<HHHHBBHHI", 163, 1, 3, 4, 0, 0, 1000, 1000, 50)
     front_end.plant_fault(42)
     before = front_end.chip.cells.state.copy()
     answer = front_end.answer(transaction(Op.PULSE_READ, 0, pulse))
@@ -122,8 +122,8 @@ def test_ticks_must_come_in_order(front_end):
 @pytest.mark.parametrize(
     ("body", "error", "text"),
     [
-        (struct.pack("<HBBHH", 2, 1, 0, 128, 128), MessageError, "speaks version 2"),
-        (struct.pack("<HBBHH", 1, 1, 0, 64, 128), ConfigError, "array of 64 x 128"),
+        (struct.pack("<HBBHH", 1, 1, 0, 128, 128), MessageError, "speaks version 1"),
+        (struct.pack("<HBBHH", 2, 1, 0, 64, 128), ConfigError, "array of 64 x 128"),
         (b"\0", MessageError, "8 are needed"),
     ],
 )
@@ -142,9 +142,17 @@ def test_another_firmware_is_refused(front_end, body, error, text):
         (transaction(Op.TICKS, 0, struct.pack("<HHBBH", 0, 0, 1, 0, 0)), "without a run"),
         (transaction(Op.PRESET, 0, struct.pack("<IHH", 0, 1, 1)), "without a run"),
         (transaction(Op.READ, 0, struct.pack("<HBBHH", 1, 1, 0, 2, 0)), "for 2 records"),
-        (transaction(Op.READ, 0, struct.pack("<HBBHHBB", 1, 1, 0, 1, 0, 128, 0)), "outside"),
+        (transaction(Op.READ, 0, struct.pack("<HBBHHHH", 1, 1, 0, 1, 0, 128, 0)), "outside"),
+        (
+            transaction(Op.MULTIPLY, 0, struct.pack("<HHHHBBH", 0, 0, 2, 2, 0, 1, 1)),
+            "for 2 records",
+        ),
+        (
+            transaction(Op.MULTIPLY, 0, struct.pack("<HHHHBBH", 127, 0, 2, 2, 0, 1, 0)),
+            "a block outside",
+        ),
         (transaction(Op.PROBE, 0, bytes(34)), "are no layers"),
-        (transaction(Op.PROBE, 0, bytes(34) + bytes(36)), "cannot have"),
+        (transaction(Op.PROBE, 0, bytes(34) + bytes(42)), "cannot have"),
     ],
 )
 def test_what_is_no_transaction_is_refused(front_end, request_, text):

@@ -1,0 +1,1 @@
+"""`hil report headline`: software, bench and modelled chip beside what is published."""
