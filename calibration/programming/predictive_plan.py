@@ -14,7 +14,7 @@ from calibration.cell_model.kernel import numbers
 from calibration.programming.menu import PulseMenu
 from calibration.programming.predictive_lists import Lists
 from calibration.programming.predictive_tables import U_NODES, build_tables
-from calibration.programming.predictive_value import remaining_pulses
+from calibration.programming.predictive_value import nodes_after, remaining_pulses
 from protocols.messages import Operation
 
 _FEW = 24  # different windows that are all planned for exactly
@@ -42,6 +42,7 @@ class Planner:
         self.strongest = self._strongest()
         self._listed = np.zeros((2, 0)), Lists.empty(0, self.tables)
         self._values: dict[tuple[float, float], FloatArray] = {}
+        self._node = nodes_after(self.tables)
 
     def blur(self, ln: FloatArray) -> FloatArray:
         """(n,) how far off in ln G a reading may be: its noise."""
@@ -92,7 +93,8 @@ class Planner:
     def _value(self, low: float, high: float) -> FloatArray:
         key = low, high
         if key not in self._values:
-            found = remaining_pulses(self.tables, self.memory, np.array([low]), np.array([high]))
+            window = np.array([low]), np.array([high])
+            found = remaining_pulses(self.tables, self.memory, *window, self._node)
             if len(self._values) >= _MANY:
                 self._values.clear()
             one_sided = low <= self.ends[0] or high >= self.ends[1]

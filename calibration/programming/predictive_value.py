@@ -165,10 +165,19 @@ def _sweep(
                 new[d, i] = min(new[d, i], cost)
 
 
-def remaining_pulses(tables: Tables, memory: F64, low: F64, high: F64) -> Value:
-    """Value iteration for windows `low` to `high` (T,) ln siemens; `memory` of SET and RESET."""
+def nodes_after(tables: Tables) -> NDArray[np.int16]:
+    """(K, I, nodes) node that every other outcome of each entry falls on, whatever the window."""
     node = np.searchsorted(tables.grid, tables.after[:, :, ::2]).astype(np.int16)
-    node = np.minimum(node, tables.grid.size - 1)
+    return np.minimum(node, np.int16(tables.grid.size - 1))
+
+
+def remaining_pulses(
+    tables: Tables, memory: F64, low: F64, high: F64, node: NDArray[np.int16]
+) -> Value:
+    """Value iteration for windows `low` to `high` (T,) ln siemens; `memory` of SET and RESET.
+
+    `node` is what `nodes_after` gives.
+    """
     weight = np.exp(-0.5 * U_NODES[::2] ** 2)
     out = np.empty((low.size, 2, tables.grid.size))
     for t in range(low.size):

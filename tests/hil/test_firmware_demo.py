@@ -18,6 +18,7 @@ from hil.cli.app import run
 from hil.record import RunFolder
 
 BENCH = """
+programming: {settle_s: [1.0, 0.0]}  # one look back is enough for what is compared
 sim:  # as much as the firmware holds
   ticks_max: 512
   trajectories_max: 2048
