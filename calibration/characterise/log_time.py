@@ -8,12 +8,22 @@ taken out of the spreads.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from calibration.arrays import FloatArray, IntArray
-from calibration.characterise.common import PREPARING_PULSES, Cost, Rig, RoutineParams
+from calibration.characterise.common import (
+    PREPARING_PULSES,
+    Cost,
+    Rig,
+    RoutineParams,
+    Stop,
+    by_groups,
+    groups,
+    need,
+)
 from calibration.characterise.levels import LEVELS_SIEMENS, bring
 from drivers.rram.geometry import Cells
 from protocols.errors import InputError
@@ -112,6 +122,28 @@ def follow(
         readings.append(rig.read(kept.cells, samples))
         at.append(0.5 * (max(passed_s, float(time_s)) + rig.macro.time_s - start_s))
     return Course(kept.cells, kept.level, np.array(at), np.stack(readings, axis=1), noise)
+
+
+def follow_groups(
+    rig: Rig, params: CourseParams, kind: str, tight: Callable[[list[Course]], bool]
+) -> tuple[list[Course], Stop]:
+    """Follow one group of cells after the other until `tight` says that the courses are enough.
+
+    Returns the courses and why it ended.
+
+    Raises:
+        InputError: fewer than four cells a level, or times that do not rise.
+    """
+    need(rig.cells, 4 * len(params.levels_siemens), kind)
+    times = log_times(params.first_s, params.last_s, params.per_decade)
+    courses: list[Course] = []
+
+    def measure(cells: Cells) -> None:
+        courses.append(follow(rig, cells, params.levels_siemens, times, params.samples))
+        rig.tell(params.most_cells, f"{kind}: {len(courses)} groups of cells")
+
+    waiting = groups(rig.cells[: params.most_cells], params.group)
+    return courses, by_groups(rig, params, waiting, measure, lambda: tight(courses))
 
 
 def _noise(readings: FloatArray, samples: int) -> FloatArray:

@@ -11,25 +11,17 @@ from functools import partial
 
 import numpy as np
 
-from calibration.characterise.common import (
-    Characterisation,
-    Rig,
-    by_groups,
-    groups,
-    need,
-)
+from calibration.characterise.common import Characterisation, Rig
 from calibration.characterise.intervals import Interval, bootstrap, mean_interval
 from calibration.characterise.levels import middle, name
 from calibration.characterise.log_time import (
     Course,
     CourseParams,
-    follow,
-    log_times,
+    follow_groups,
     movement,
     robust_per_decade,
     sd_per_decade,
 )
-from drivers.rram.geometry import Cells
 
 KIND = "relaxation"
 
@@ -49,17 +41,8 @@ class RelaxationParams(CourseParams):
 
 def run(rig: Rig, params: RelaxationParams) -> Characterisation:
     """Drift and spread per decade of time, by level."""
-    need(rig.cells, 4 * len(params.levels_siemens), KIND)
-    times = log_times(params.first_s, params.last_s, params.per_decade)
-    waiting = groups(rig.cells[: params.most_cells], params.group)
-    courses: list[Course] = []
-
-    def measure(cells: Cells) -> None:
-        courses.append(follow(rig, cells, params.levels_siemens, times, params.samples))
-        rig.tell(params.most_cells, f"relaxation: {len(courses)} groups of cells")
-
-    stop = by_groups(
-        rig, params, waiting, measure, lambda: _tight(figures(courses, params), params)
+    courses, stop = follow_groups(
+        rig, params, KIND, lambda courses: _tight(figures(courses, params), params)
     )
     moved = movement(courses)
     arrays = {

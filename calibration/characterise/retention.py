@@ -14,26 +14,18 @@ import numpy as np
 from scipy.special import ndtr
 
 from calibration.arrays import FloatArray
-from calibration.characterise.common import (
-    Characterisation,
-    Rig,
-    by_groups,
-    groups,
-    need,
-)
+from calibration.characterise.common import Characterisation, Rig
 from calibration.characterise.intervals import Interval, bootstrap, mean_interval, wilson
 from calibration.characterise.levels import middle, name
 from calibration.characterise.log_time import (
     Course,
     CourseParams,
     Movement,
-    follow,
-    log_times,
+    follow_groups,
     movement,
     sd_per_decade,
 )
 from calibration.programming import default_tolerance
-from drivers.rram.geometry import Cells
 
 KIND = "retention"
 TEN_YEARS_S = 10.0 * 365.25 * 86400.0
@@ -56,20 +48,12 @@ class RetentionParams(CourseParams):
 
 def run(rig: Rig, params: RetentionParams) -> Characterisation:
     """Share of cells within tolerance of their first reading, over time and by level."""
-    need(rig.cells, 4 * len(params.levels_siemens), KIND)
-    times = log_times(params.first_s, params.last_s, params.per_decade)
-    waiting = groups(rig.cells[: params.most_cells], params.group)
-    courses: list[Course] = []
 
-    def measure(cells: Cells) -> None:
-        courses.append(follow(rig, cells, params.levels_siemens, times, params.samples))
-        rig.tell(params.most_cells, f"retention: {len(courses)} groups of cells")
-
-    def tight() -> bool:
+    def tight(courses: list[Course]) -> bool:
         left = [v for k, v in _figures(courses, params).items() if k.startswith("left_")]
         return all(one.half_width <= params.share_half_width for one in left)
 
-    stop = by_groups(rig, params, waiting, measure, tight)
+    courses, stop = follow_groups(rig, params, KIND, tight)
     moved = movement(courses)
     arrays = {
         "level": moved.level,

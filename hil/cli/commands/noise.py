@@ -25,6 +25,7 @@ from hil.diffusion.noise_study import (
     FINAL_SAMPLES,
     SEARCH_SEEDS,
     STEPS,
+    Comparison,
     LawFigures,
     compare,
     measure,
@@ -84,21 +85,10 @@ def command(
     judged = compare(
         network, best, references_of(network), samples=samples, steps=STEPS, solver=solve_fast
     )
-    result: dict[str, Any] = {
-        "model": network.name,
-        "stored_before": str(network.noise),
-        "best": dataclasses.asdict(best),
-        "difference_to_ode": judged.difference,
-        "standard_error": judged.standard_error,
-        "no_worse_than_ode": judged.no_worse,
-        "software": [figures.to_dict() for figures in found],
-        "loop": [figures.to_dict() for figures in on_loop],
-        "written": None if out is None else str(out),
-    }
     if out is not None:
         save_model(dataclasses.replace(network, noise=best), out)
     if json:
-        console.json(result)
+        console.json(_result(network, best, judged, found, on_loop, out))
         return
     console.table(_table(f"Noise laws for {network.name!r}, software", found))
     if on_loop:
@@ -110,6 +100,28 @@ def command(
     )
     if out is not None:
         console.done(out)
+
+
+def _result(
+    network: ScoreModel,
+    best: NoiseLaw,
+    judged: Comparison,
+    found: Sequence[LawFigures],
+    on_loop: Sequence[LawFigures],
+    out: Path | None,
+) -> dict[str, Any]:
+    """All that was found, for --json."""
+    return {
+        "model": network.name,
+        "stored_before": str(network.noise),
+        "best": dataclasses.asdict(best),
+        "difference_to_ode": judged.difference,
+        "standard_error": judged.standard_error,
+        "no_worse_than_ode": judged.no_worse,
+        "software": [figures.to_dict() for figures in found],
+        "loop": [figures.to_dict() for figures in on_loop],
+        "written": None if out is None else str(out),
+    }
 
 
 def _software(

@@ -9,6 +9,7 @@ from hil.cli.options import (
     AlgorithmOption,
     BenchOption,
     BoardOption,
+    Context,
     DryRunOption,
     JsonOption,
     ModelArgument,
@@ -30,6 +31,7 @@ from hil.jobs.mapping import blank_knowledge, keep_knowledge, map_model
 from hil.jobs.plans import programming_plan
 from hil.jobs.resume import keep_start, starting_knowledge
 from hil.jobs.session import session
+from hil.record import RunFolder
 from hil.tiled.record import NETWORK_KIND
 
 
@@ -61,16 +63,20 @@ def command(
         if kind == NETWORK_KIND:
             resume_program(ctx, before)
             return
-    config, console = ctx.config, ctx.console
     if algorithm is not None:
-        params = switched(config.programming, algorithm)
-        config = config.with_changes(source="--algorithm", programming=params)
+        params = switched(ctx.config.programming, algorithm)
+        ctx = replace(ctx, config=ctx.config.with_changes(source="--algorithm", programming=params))
     if before is None:
-        ctx = replace(ctx, config=config)
-        way = choose_way(ctx, load_model(config.model), stepped, guidance)
+        way = choose_way(ctx, load_model(ctx.config.model), stepped, guidance)
         if way.stepped:
             program_command(ctx, way.model, guidance=guidance, dry_run=dry_run)
             return
+    _program(ctx, before, dry_run=dry_run)
+
+
+def _program(ctx: Context, before: RunFolder | None, *, dry_run: bool) -> None:
+    """Onto the analog loop's array; goes on with `before` where there is one."""
+    config, console = ctx.config, ctx.console
     network, known = load_model(config.model), starting_knowledge(config, before)
     mapped = map_model(network, config, known)
     placement = mapped.placement
