@@ -183,16 +183,24 @@ class _Stage:
             tally.to_be_identical += 1
             same = np.array_equal(end.cells, self.end.cells) and end.figures == self.end.figures
             tally.identical += same
+            if not same:
+                sys.stderr.write(self._difference(here, end))
         else:
             tally.to_be_within += 1
             tally.within += _close(end.figures, self.end.figures)
+
+    def _difference(self, here: Path, end: End) -> str:
+        names = [
+            n for n in end.cells.dtype.names or () if np.any(end.cells[n] != self.end.cells[n])
+        ]
+        return f"{here}: differs in {names}, {end.figures} instead of {self.end.figures}\n"
 
     def _nothing_in_flight(self, here: Path, run: RunFolder) -> bool:
         with Journal.open_read(run.file("journal.sqlite")) as journal:
             if journal.unknown():
                 return False
         clock = int(np.frombuffer(_head(here), COUNTERS)["now_ns"][0])
-        return self.timeline.get(_rows(run.file("journal.sqlite"))) == clock
+        return self.timeline.get(_progress(run.file("journal.sqlite"))) == clock
 
     def _pulses(self, here: Path) -> tuple[int, int, int]:
         """Acknowledged pulses that the chip has not, pulses beyond all that were meant, and pulses
@@ -275,7 +283,7 @@ def _note_clock(here: Path, timeline: Path) -> None:
             write(journal, *arguments)
             clock = int(np.frombuffer(_head(here), COUNTERS)["now_ns"][0])
             with timeline.open("a") as file:
-                file.write(f"{_rows(journal.path)} {clock}\n")
+                file.write(f"{_progress(journal.path)} {clock}\n")
 
         return wrapper
 
@@ -286,14 +294,18 @@ def _note_clock(here: Path, timeline: Path) -> None:
 # --- what is on the disk -----------------------------------------------------------------------
 
 
-def _rows(journal: Path) -> int:
+def _progress(journal: Path) -> int:
+    """How far a job is: rows of its journal, less those that a resumed job took back."""
     import sqlite3
 
     with sqlite3.connect(f"{journal.resolve().as_uri()}?mode=ro", uri=True) as db:
-        (exchanges,) = db.execute("SELECT COUNT(*) FROM exchange").fetchone()
+        counts = db.execute("SELECT count FROM exchange ORDER BY id").fetchall()
         (outcomes,) = db.execute("SELECT COUNT(*) FROM outcome").fetchone()
     db.close()
-    return int(exchanges) + int(outcomes)
+    kept = 0
+    for (count,) in counts:
+        kept += count if count < 0 else 1
+    return kept + int(outcomes)
 
 
 def _head(here: Path) -> bytes:

@@ -6,7 +6,10 @@ journal, and a run is resumed by doing the same job again: as long as the journa
 comes from there and nothing is sent; from the first request without one, the board is asked.
 
 Pulses without an answer are the exception. Whether they were driven nobody knows, so they are never
-sent again: their cells are read instead, and the job goes on from what the cells are.
+sent again: their cells are read instead, and the job goes on from what the cells are. Where the
+line broke and the host lived to tell, it says from which pulse on nothing had gone out: those are
+sent when the run is resumed, so that a board which resets again and again does not keep a cell from
+ever being pulsed.
 
 `Ledger` is the recorder of a run (drivers' `PulseRecorder`) and the memory of `RecordedLink`.
 """
@@ -32,6 +35,7 @@ from protocols.errors import MessageError, RecordError
 
 _ITEM = struct.Struct("<BIH")
 _UNKNOWN = 0xFFFF
+_SENT = 0  # in the place of a message code: no pulse from this one on has been sent
 _FIELDS = ("row", "column", "operation", "gate_code", "line_code", "width_ticks")
 _DISARMED: list[bytes | None] = [b"\0"]
 _OF_A_RUN = frozenset(
@@ -99,12 +103,19 @@ class Exchange:
 
 @dataclass
 class Round:
-    """Pulses that were meant together; `frames` the answers by the number of their first pulse."""
+    """Pulses that were meant together; `frames` the answers by the number of their first pulse.
+
+    `sent` is the number of pulses that may have gone out; those behind them surely did not.
+    """
 
     token: int
     meant: Records
     frames: dict[int, bytes] = field(default_factory=dict)
     pulses: dict[int, Records] = field(default_factory=dict)
+    sent: int = -1
+
+    def __post_init__(self) -> None:
+        self.sent = len(self.meant) if self.sent < 0 else self.sent
 
     def acknowledge(self, start: int, records: Records) -> None:
         """One frame of it, as its outcome stands in the journal."""
@@ -114,7 +125,10 @@ class Round:
         self.pulses[start] = records
 
     def read_again(self, exchange: Exchange) -> None:
-        """The answers that were made up of readings, because nobody knew."""
+        """The answers that were made up of readings, because nobody knew; or what was sent."""
+        if exchange.codes == (_SENT,):
+            self.sent = exchange.checks[0]
+            return
         starts = list(self.frames) + [int(v) for v in exchange.checks]
         if len(set(starts)) != len(starts):
             raise RecordError(f"the journal answers pulses of round {self.token} twice")
@@ -257,6 +271,7 @@ class Ledger:
         self.replayed = self.unknown = 0
         self._past = deque(past)
         self._round: Round | None = None
+        self._open, self._begun = 0, 0  # the round that is being sent, and from which pulse on
         self.muted = False
 
     @classmethod
@@ -298,7 +313,8 @@ class Ledger:
         """
         first = self._next()
         if first is None:
-            return self.journal.intent(batch, label=label)
+            self._open, self._begun = self.journal.intent(batch, label=label), 0
+            return self._open
         if not isinstance(first, Round) or not np.array_equal(first.meant, meant_of(batch)):
             raise self._other(f"pulses ({label})")
         self._round = first
@@ -319,6 +335,7 @@ class Ledger:
         """
         now, self._round = self._round, None
         if now is not None:
+            self._open, self._begun = now.token, now.sent
             pulses = [r for r in requests if isinstance(r, m.PulseReadRequest)]
             if len(pulses) != len(requests):
                 raise self._other(requests[0].NAME)
@@ -332,10 +349,38 @@ class Ledger:
             raise self._other(requests[0].NAME)
         return list(first.answers)
 
-    def keep(self, requests: Sequence[Message], answers: Sequence[bytes | None]) -> None:
-        """Writes what was answered just now. Pulses have outcomes of their own."""
-        if not self.muted and not isinstance(requests[0], m.PulseReadRequest):
+    def keep(self, requests: Sequence[Message], answers: Sequence[bytes | None], sent: int) -> None:
+        """Writes what was answered just now.
+
+        Pulses have outcomes of their own; if only the first `sent` requests went out, that is kept.
+        """
+        if self.muted:
+            return
+        if not isinstance(requests[0], m.PulseReadRequest):
             self.journal.exchange(0, Exchange.of(requests, answers).pack(), len(requests))
+        elif sent < len(requests):
+            pulses = sum(
+                len(r.entries) for r in requests[:sent] if isinstance(r, m.PulseReadRequest)
+            )
+            self._keep_sent(self._begun + pulses)
+
+    def unsent(self, requests: Sequence[Message]) -> int:
+        """How many requests of the round that was just answered went out at the most."""
+        start = 0
+        for number, request in enumerate(requests):
+            if start >= self._begun:
+                return number
+            start += len(request.entries) if isinstance(request, m.PulseReadRequest) else 0
+        return len(requests)
+
+    def sends_on(self, total: int) -> None:
+        """The rest of a round goes out now: should the host end, nobody knows how far it came."""
+        self._skip_disarming()
+        self._keep_sent(total)
+
+    def _keep_sent(self, pulses: int) -> None:
+        mark = Exchange((_SENT,), (pulses,), (None,), self._open)
+        self.journal.exchange(self._open, mark.pack(), 1)
 
     def keep_read_again(self, token: int, starts: Sequence[int], answers: Sequence[bytes]) -> None:
         """Writes what cells read whose pulses have an unknown outcome."""

@@ -51,11 +51,17 @@ class RecordedLink(Link):
         if known is None:
             self._restore()
             return super().call_many(requests, on_response)
-        self.ledger.state.observe(requests)
-        if token and None in known:
-            known = self._read_again(token, requests, known)
-        self.ledger.replayed += len(requests)
-        return self._replay(requests, known, on_response)
+        went = self.ledger.unsent(requests) if token else len(requests)
+        self.ledger.state.observe(requests[:went])
+        if token and None in known[:went]:
+            known = self._read_again(token, requests[:went], known[:went])
+        self.ledger.replayed += went
+        replayed = self._replay(requests[:went], known[:went], on_response)
+        return (
+            replayed
+            if went == len(requests)
+            else replayed + self._go_on(requests, went, on_response)
+        )
 
     def checkpoint(self) -> None:
         """Everything that was asked for has come home."""
@@ -65,7 +71,21 @@ class RecordedLink(Link):
         try:
             super()._run(batch)
         finally:
-            self.ledger.keep(batch.requests, batch.window.answers)
+            self.ledger.keep(batch.requests, batch.window.answers, batch.window.sent)
+
+    def _go_on(
+        self, requests: Sequence[Message], went: int, on_response: OnResponse | None
+    ) -> list[Message]:
+        """Send what never went out of a round that was interrupted."""
+        self._restore()
+        pulses = [len(r.entries) for r in requests if isinstance(r, m.PulseReadRequest)]
+        self.ledger.sends_on(sum(pulses))
+
+        def heard(index: int, sequence: int, response: Message) -> None:
+            if on_response is not None:
+                on_response(went + index, sequence, response)
+
+        return super().call_many(requests[went:], heard)
 
     def _replay(
         self,
@@ -73,6 +93,8 @@ class RecordedLink(Link):
         answers: Sequence[bytes | None],
         on_response: OnResponse | None,
     ) -> list[Message]:
+        if not requests:
+            return []
         window = Window([Pending(r.CODE, b"") for r in requests], 1, Pace(len(requests)))
         batch = Batch(requests, window, 1, on_response)
         window.due()

@@ -19,6 +19,7 @@ from hil.recorded_link import RecordedLink
 from hil.sim.board import SimBoard
 from hil.sim.chip import Chip
 from hil.sim.config import SimSettings
+from protocols import frame
 from protocols import messages as m
 from protocols.errors import LinkError, RecordError
 from protocols.hardware import load_board
@@ -205,6 +206,40 @@ def test_a_broken_line_is_an_error_that_can_be_resumed(undisturbed, tmp_path):
     assert host.ledger.replayed >= 4
     assert np.mean(np.abs(last - TARGETS) < 12e-6) > 0.9
     assert np.mean(np.abs(final - TARGETS) < 12e-6) > 0.9
+
+
+def holds_pulses(data):
+    blocks = [block for block in data.split(b"\0") if block]
+    return any(frame.decode(block).code == m.PulseReadRequest.CODE for block in blocks)
+
+
+def test_pulses_that_never_went_out_are_sent_when_the_job_goes_on(tmp_path):
+    """A line that breaks at each round's first pulses must not use up the turns of the others."""
+    cells, other, path = Cells.block(0, 0, 16, 12), new_chip(), tmp_path / "j.sqlite"
+    flat = cells.rows * DESCRIPTION.columns + cells.columns
+    other.cells.set_conductance(flat, np.full(len(cells), 120e-6), 0.0)
+    formed = other.cells.state["pulse_count"][flat].copy()
+    targets = np.linspace(80e-6, 190e-6, len(cells))
+    breaks = 16
+    for cut in range(breaks + 1):
+        host = Host(other, path)
+        call = host.stream.write
+
+        def silent(data, call=call, host=host, cut=cut):
+            if cut == breaks or host.ledger.replaying or not holds_pulses(data):
+                call(data)
+
+        host.stream.write = silent
+        try:
+            result = Ispp(IsppParams(pulse_budget=60)).run(host.macro, cells, targets)
+            break
+        except LinkError:
+            host.journal.close()
+    assert cut == breaks
+    driven = other.cells.state["pulse_count"][flat] - formed
+    assert np.all(driven <= result.pulses)
+    assert np.all(result.pulses - driven <= breaks / 2 + 1)
+    assert result.in_tolerance.mean() > 0.9
 
 
 def test_what_a_session_forgets_is_told_again(tmp_path):
