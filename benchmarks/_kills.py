@@ -14,15 +14,18 @@ import os
 import random
 import shutil
 import signal
+import sqlite3
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from hil.journal import Journal
+from hil.ledger import past_of, void_tail
 from hil.record import RunFolder
 from hil.sim.cells import CellArray
 from hil.sim.chip import _CELLS_AT, _COUNTERS_AT, COUNTERS
@@ -137,7 +140,7 @@ class _Stage:
                 break
             tally.kills += 1
             run = _run_of(here, self.kind)
-            if run is None or not run.file("journal.sqlite").is_file():
+            if run is None or not _has_begun(run.file("journal.sqlite")):
                 continue  # nothing was asked yet: the job is begun anew
             quiet = quiet and self._nothing_in_flight(here, run)
             tally.in_flight += not quiet
@@ -197,8 +200,8 @@ class _Stage:
 
     def _nothing_in_flight(self, here: Path, run: RunFolder) -> bool:
         with Journal.open_read(run.file("journal.sqlite")) as journal:
-            if journal.unknown():
-                return False
+            if journal.unknown() or void_tail(past_of(journal)):
+                return False  # pulses without an answer, or a run of the loop that is begun again
         clock = int(np.frombuffer(_head(here), COUNTERS)["now_ns"][0])
         return self.timeline.get(_progress(run.file("journal.sqlite"))) == clock
 
@@ -211,8 +214,8 @@ class _Stage:
         for run in RunFolder.all(here / "runs"):
             if run.kind != self.kind or (self.before / "runs" / run.path.name).exists():
                 continue
-            if not run.file("journal.sqlite").is_file():
-                continue  # killed before it had one, so nothing was meant
+            if not _has_begun(run.file("journal.sqlite")):
+                continue  # killed before anything was meant
             with Journal.open_read(run.file("journal.sqlite")) as journal:
                 acknowledged = journal.records()
                 intents = [intent.records for intent in journal.intents()]
@@ -294,14 +297,19 @@ def _note_clock(here: Path, timeline: Path) -> None:
 # --- what is on the disk -----------------------------------------------------------------------
 
 
+def _has_begun(journal: Path) -> bool:
+    """Whether a run has a journal; its tables are made in one transaction."""
+    if not journal.is_file():
+        return False
+    with closing(sqlite3.connect(f"{journal.resolve().as_uri()}?mode=rw", uri=True)) as db:
+        return bool(db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0])
+
+
 def _progress(journal: Path) -> int:
     """How far a job is: rows of its journal, less those that a resumed job took back."""
-    import sqlite3
-
-    with sqlite3.connect(f"{journal.resolve().as_uri()}?mode=ro", uri=True) as db:
+    with closing(sqlite3.connect(f"{journal.resolve().as_uri()}?mode=ro", uri=True)) as db:
         counts = db.execute("SELECT count FROM exchange ORDER BY id").fetchall()
         (outcomes,) = db.execute("SELECT COUNT(*) FROM outcome").fetchone()
-    db.close()
     kept = 0
     for (count,) in counts:
         kept += count if count < 0 else 1
@@ -322,7 +330,7 @@ def _run_of(here: Path, kind: str) -> RunFolder | None:
     before = here.parent / "before" / "runs"
     runs = [r for r in RunFolder.all(here / "runs") if r.kind == kind]
     new = [run for run in runs if not (before / run.path.name).exists()]
-    return new[0] if new else None
+    return new[-1] if new else None
 
 
 def _end(here: Path, kind: str) -> End:

@@ -11,6 +11,7 @@ import numpy as np
 from _chips import ChipShop, FormedChip
 from _programming_network import network_rows, network_size
 from _programming_predictive import predictive, predictive_of, unlike
+from _programming_reach import out_of_reach, reach_figures
 from _programming_tasks import (
     THREE_BIT_OHM,
     TWO_BIT_OHM,
@@ -22,6 +23,7 @@ from _programming_tasks import (
     own_defaults,
     run,
 )
+from numpy.typing import NDArray
 
 from calibration.forming import FormParams
 from hil.sim.config import SimSettings
@@ -114,7 +116,13 @@ def three_bit(setting: Setting, shop: ChipShop) -> Rows:
         lambda chip: _windows(THREE_BIT_OHM, chip),
         slow=("ispp", "coarse_fine"),
     )
-    return _rows(found)
+    rows, short = _rows(found), list[NDArray[np.bool_]]()
+    for seed in range(1, setting.chips + 1):
+        chip = setting.made(shop, seed, setting.rows)
+        short.append(out_of_reach(shop, chip, _windows(THREE_BIT_OHM, chip)))
+    if found.get("predictive"):
+        rows["predictive"] |= reach_figures(found["predictive"], short)
+    return rows
 
 
 def _windows(ohm: tuple[tuple[float, float], ...], chip: FormedChip) -> Task:

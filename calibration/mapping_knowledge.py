@@ -54,6 +54,8 @@ class ChipKnowledge:
         lowest_siemens, highest_siemens: range that a cell can be brought to, as read; 0 to infinity
             where nothing is known against it, one value for a stuck or dead cell.
         lines: resistance of the lines.
+        sacrificed: cells that were given up on purpose, to see how the chip answers; None is none.
+            They are stuck besides, so that no network is programmed into them.
     """
 
     chip: str
@@ -62,6 +64,7 @@ class ChipKnowledge:
     lowest_siemens: FloatArray
     highest_siemens: FloatArray
     lines: Lines = field(default_factory=Lines)
+    sacrificed: BoolArray | None = None
 
     @classmethod
     def blank(cls, chip: str, geometry: Geometry, lines: Lines | None = None) -> Self:
@@ -98,7 +101,8 @@ class ChipKnowledge:
     def counts(self) -> dict[str, int]:
         """How many cells are formed and how many of each bad kind there are."""
         bad = {k.name.lower(): int(np.sum(self.kind == k)) for k in CellKind if k}
-        return {"formed": int(self.formed.sum()), **bad}
+        given_up = {} if self.sacrificed is None else {"sacrificed": int(self.sacrificed.sum())}
+        return {"formed": int(self.formed.sum()), **bad, **given_up}
 
     def check(self, chip: str, geometry: Geometry) -> None:
         """Refuse what is known of another chip.
@@ -147,6 +151,14 @@ class ChipKnowledge:
         at = np.maximum(np.asarray(siemens, dtype=np.float64), STUCK_SIEMENS)
         kind = np.where(at < DEAD_BELOW_SIEMENS, int(CellKind.DEAD), int(CellKind.STUCK))
         return self.with_cells(cells, kind, at, at)
+
+    def with_sacrificed(self, cells: Cells, siemens: FloatArray | Sequence[float]) -> ChipKnowledge:
+        """Cells that were given up on purpose and stand at `siemens` (n,)."""
+        found = self.with_stuck(cells, siemens)
+        mask = np.zeros(self.kind.shape, np.bool_) if self.sacrificed is None else self.sacrificed
+        mask = mask.copy()
+        mask[cells.rows, cells.columns] = True
+        return replace(found, sacrificed=mask)
 
     def with_weak(self, cells: Cells, highest_siemens: FloatArray) -> ChipKnowledge:
         """Cells that cannot be brought above `highest_siemens` (n,)."""
@@ -211,7 +223,8 @@ class ChipKnowledge:
         gone = low & (reached < DEAD_BELOW_SIEMENS)
         stuck = gone | no_room | ((low | high) & (bottom >= top))
         weak = np.flatnonzero((low | high) & ~stuck)
-        cleared = np.flatnonzero(fine & (self.kind[at] > CellKind.WEAK))
+        given_up = False if self.sacrificed is None else self.sacrificed[at]
+        cleared = np.flatnonzero(fine & (self.kind[at] > CellKind.WEAK) & ~np.asarray(given_up))
         found = self._cleared(result.cells[cleared])
         found = found.with_formed(result.cells[np.flatnonzero(fine)], np.array(True))
         found = found.with_stuck(result.cells[np.flatnonzero(stuck)], reached[stuck])
@@ -246,6 +259,7 @@ class ChipKnowledge:
             "bit_ohm": self.lines.bit_ohm,
             "source_ohm": self.lines.source_ohm,
             "bad": cells,
+            "sacrificed": [] if self.sacrificed is None else np.argwhere(self.sacrificed).tolist(),
             "formed_bits": base64.b64encode(np.packbits(self.formed).tobytes()).decode(),
         }
 
@@ -264,12 +278,13 @@ class ChipKnowledge:
         try:
             found = cls.blank(file.chip, geometry, Lines(file.bit_ohm, file.source_ohm))
             found = replace(found, formed=_bits(file.formed_bits, geometry))
-            return found.with_cells(
+            found = found.with_cells(
                 Cells.of((c.row, c.column) for c in file.bad),
                 np.array([CellKind[c.kind.upper()] for c in file.bad], dtype=np.int64),
                 np.array([c.lowest_siemens for c in file.bad], dtype=np.float64),
                 np.array([c.highest_siemens for c in file.bad], dtype=np.float64),
             )
+            return replace(found, sacrificed=_mask(file.sacrificed, geometry))
         except MappingError as error:
             raise MappingError(f"{source}: {error}") from error
 
@@ -310,6 +325,18 @@ def _bits(text: str, geometry: Geometry) -> BoolArray:
     return bits.reshape(geometry.rows, geometry.columns)
 
 
+def _mask(cells: Sequence[tuple[int, int]], geometry: Geometry) -> BoolArray | None:
+    """The cells as a map; None for none. Raises MappingError for one outside the array."""
+    if not cells:
+        return None
+    found = np.zeros((geometry.rows, geometry.columns), np.bool_)
+    rows, columns = np.array(cells).T
+    if rows.max() >= geometry.rows or columns.max() >= geometry.columns:
+        raise MappingError("a sacrificed cell lies outside the array.")
+    found[rows, columns] = True
+    return found
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -319,9 +346,12 @@ _Siemens = Annotated[float, Field(ge=0.0, le=1.0)]
 _Ohm = Annotated[float, Field(ge=0.0, le=1e6)]
 
 
+_Place = Annotated[int, Field(ge=0, le=1023)]
+
+
 class _BadCell(_Part):
-    row: Annotated[int, Field(ge=0, le=1023)]
-    column: Annotated[int, Field(ge=0, le=1023)]
+    row: _Place
+    column: _Place
     kind: Literal["weak", "stuck", "dead"]
     lowest_siemens: _Siemens
     highest_siemens: _Siemens
@@ -336,3 +366,4 @@ class _KnowledgeFile(_Part):
     source_ohm: _Ohm
     bad: Annotated[list[_BadCell], Field(max_length=1 << 20)]
     formed_bits: Annotated[str, Field(max_length=1 << 18)]
+    sacrificed: Annotated[list[tuple[_Place, _Place]], Field(max_length=1 << 20)] = []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -139,7 +139,8 @@ class Board(Calls):
 
         got = self._ask_many(requests, messages.PulseReadResponse, hear)
         codes = [entry.reading for frame in got for entry in frame.entries]
-        return self._readings(codes, len(entries), [frame.time_us for frame in got])
+        found = self._readings(codes, len(entries), [frame.time_us for frame in got])
+        return replace(found, doubtful=tuple(parts[i][0] for i in sorted(self.link.doubtful)))
 
     def read(
         self, read_code: int, rows: Sequence[int], columns: Sequence[int], samples: int = 1

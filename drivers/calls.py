@@ -29,10 +29,15 @@ Codes = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Readings:
-    """ADC codes of a batch, one per entry (sums where several were asked), and the board's time."""
+    """ADC codes of a batch, one per entry (sums where several were asked), and the board's time.
+
+    `doubtful` are the first entries of frames of pulses that may never have been driven: a resumed
+    run does not know, and has read their cells.
+    """
 
     codes: Codes
     time_s: float
+    doubtful: tuple[int, ...] = ()
 
 
 class Calls:

@@ -78,6 +78,8 @@ class Link:
         self._next = 1
         self._pace = Pace(1)
         self._orphans = False
+        self.doubtful: frozenset[int] = frozenset()
+        """Requests of the last call that nobody knows the outcome of (of a resumed run)."""
 
     # --- opening and closing -----------------------------------------------------------------
 

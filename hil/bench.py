@@ -6,6 +6,7 @@ import logging
 import time
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,6 +23,7 @@ from drivers.rram.macro import Macro, PulseRecorder
 from drivers.shared_stream import SharedStream
 from drivers.stream import Stream
 from hil.boards import OpenBoard, open_board
+from hil.conditions import Conditions, measured
 from hil.config import BenchConfig
 from hil.control import Door, cells_file, door_of
 from hil.curve_store import choose
@@ -30,7 +32,7 @@ from hil.recorded_link import RecordedLink
 from hil.safe_states import announcement
 from hil.sim.back_doors import BackDoors
 from hil.wear_keeper import WearKeeper, WearPlace
-from protocols.errors import HilError
+from protocols.errors import HandshakeError, HilError
 from protocols.hardware import BoardDescription
 from protocols.messages import Port, SafeReason
 
@@ -78,11 +80,12 @@ class Bench:
         self._host_start = time.perf_counter()
         stream = SharedStream(opened.stream)
         self.link = _link(stream, config, recorder, opened.simulated)
-        self._door = Door(door_of(config, chip_file), stream)
+        self._door = _door(config, opened, chip_file, stream)
         if self._door.trouble is not None and opened.simulated is None:
             _log.warning("%s", self._door.trouble)
         try:
             self.link.open()
+            self._refuse_other_board(opened)
             self._say_reason()
             self._choose_curves(nominal_curves)
             self._build(recorder, wear)
@@ -90,6 +93,15 @@ class Bench:
         except BaseException as error:
             self._close_after(error)
             raise
+
+    def _refuse_other_board(self, opened: OpenBoard) -> None:
+        """A port may have been plugged into another board since it was looked for."""
+        wanted, found = opened.board_serial, self.link.hello.board_serial
+        if wanted is not None and wanted != found:
+            raise HandshakeError(
+                f"{opened.line}: board {found:x} answers where board {wanted:x} was a moment ago;"
+                " was it plugged into another port? Start again"
+            )
 
     def _say_reason(self) -> None:
         """What made the outputs safe since the board was last heard of, if it was out of course."""
@@ -118,7 +130,8 @@ class Bench:
             recorder=recorder,
         )
         if wear is not None:
-            self.wear = WearKeeper(wear, self.macro, recorder, self._pulse_counts())
+            counts = self._pulse_counts()
+            self.wear = WearKeeper(wear, self.macro, recorder, counts, lambda: self.conditions)
         if config.limits.values():
             self.macro.lower_board_limits()
         self.integrator = Integrator(self.board, self.curves, description)
@@ -174,7 +187,16 @@ class Bench:
     @property
     def is_simulated(self) -> bool:
         """Whether a figure of this bench is a simulated one."""
-        return self.board.identity.port is not Port.STM32F407
+        return not self._opened.real and self.board.identity.port is not Port.STM32F407
+
+    @cached_property
+    def conditions(self) -> Conditions:
+        """Who, which chip and how warm; asked once a session.
+
+        Raises:
+            InstrumentError: the bench file names a thermometer, and it does not answer.
+        """
+        return measured(self.config, self.simulated)
 
     @property
     def clock_s(self) -> float:
@@ -231,6 +253,16 @@ class Bench:
             self.close()
         except HilError as closing:
             error.add_note(f"While closing: {closing}")
+
+
+def _door(
+    config: BenchConfig, opened: OpenBoard, chip_file: Path | None, stream: SharedStream
+) -> Door:
+    """Where `hil stop` reaches this process: by the board's line, and by its serial number."""
+    named = door_of(config, chip_file)
+    if opened.line is None:
+        return Door(named, stream)
+    return Door(door_of(config.with_changes(board=opened.line), chip_file), stream, also=named)
 
 
 def _link(

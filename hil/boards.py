@@ -4,7 +4,9 @@ sim              the simulated board, firmware and physics, in this process
 native           the firmware's shared library in this process, simulated physics
 native-process   the firmware as a process of its own, simulated physics
 qemu             the firmware's image on an emulated STM32F405, simulated physics
+instruments      no board: laboratory instruments and a switch matrix (`hil/stand_in.py`)
 serial:PORT      a board on a serial port
+serial-number:N  the board with this serial number, on whatever port it is
 socket://...     whatever pyserial opens by URL; also rfc2217:// and unix://PATH
 """
 
@@ -18,6 +20,8 @@ from drivers.stream import MemoryStream, Stream, open_stream
 from hil import firmware
 from hil.chip_lock import ChipLock
 from hil.config import BenchConfig
+from hil.config_stand_in import INSTRUMENTS
+from hil.discovery import line_of
 from hil.native import NativeBoard, NativeStream
 from hil.native_process import ProcessStream
 from hil.qemu import QemuStream
@@ -27,6 +31,7 @@ from hil.sim.chip import Chip
 from hil.sim.config import SimSettings
 from hil.sim.upsets import BoardUpsets, UpsetBoard
 from hil.sim.virtual import VirtualFrontEnd
+from hil.uninterrupted import uninterrupted
 from protocols.errors import ConfigError
 from protocols.hardware import BoardDescription
 
@@ -38,6 +43,12 @@ class OpenBoard:
     stream: Stream
     simulated: BackDoors | None = None
     lock: ChipLock | None = None
+    real: bool = False
+    """Whether a real chip is there, whatever runs the firmware."""
+    line: str | None = None
+    """The name of the line where it is not the bench file's: a serial number was looked for."""
+    board_serial: int | None = None
+    """What the board has to answer, where it was chosen by its own serial number."""
 
     def close(self) -> None:
         """Give the line back, end a board that was started here, let go of its chip."""
@@ -77,6 +88,8 @@ def _open_board(
     config: BenchConfig, description: BoardDescription, state_path: Path | None
 ) -> OpenBoard:
     name = config.board
+    if name == INSTRUMENTS:
+        return _stand_in(config, description, state_path)
     if name != "sim" and name not in firmware.BOARDS:
         return _on_a_line(config, state_path)
     if state_path is not None:
@@ -90,8 +103,31 @@ def _on_a_line(config: BenchConfig, state_path: Path | None) -> OpenBoard:
     """A board that lives on its own. A simulated chip's file is a lock itself."""
     lock = None if state_path is None else ChipLock(state_path.parent)
     try:
-        name = config.board.removeprefix("serial:")
-        return OpenBoard(open_stream(name, config.link.baud), lock=lock)
+        line = line_of(config)
+        stream = open_stream(line.board.removeprefix("serial:"), config.link.baud)
+        elsewhere = None if line.board == config.board else line.board
+        return OpenBoard(stream, lock=lock, line=elsewhere, board_serial=line.board_serial)
+    except BaseException:
+        if lock is not None:
+            lock.close()
+        raise
+
+
+def _stand_in(
+    config: BenchConfig, description: BoardDescription, state_path: Path | None
+) -> OpenBoard:
+    """Instruments in place of a board: those of the bench file, else simulated ones."""
+    from hil import stand_in  # here, because few benches need it
+
+    if config.instruments is None:
+        if state_path is not None:
+            state_path.parent.mkdir(parents=True, exist_ok=True)
+        board, stream = stand_in.simulated_stand_in(config, description, state_path)
+        return OpenBoard(stream, board)
+    lock = None if state_path is None else ChipLock(state_path.parent)
+    try:
+        _, stream = stand_in.real_stand_in(config, description)
+        return OpenBoard(stream, lock=lock, real=True)
     except BaseException:
         if lock is not None:
             lock.close()
@@ -102,9 +138,9 @@ def simulated(board: SimBoard) -> OpenBoard:
     """The line to a simulated board in this process."""
     upsets = board.machine.settings.upsets
     if upsets == BoardUpsets():
-        return OpenBoard(MemoryStream(board.receive, "sim"), board)
+        return OpenBoard(MemoryStream(uninterrupted(board.receive), "sim"), board)
     upset = UpsetBoard(board.power_up_again, upsets)
-    return OpenBoard(MemoryStream(upset.receive, "sim (with upsets)"), board)
+    return OpenBoard(MemoryStream(uninterrupted(upset.receive), "sim (with upsets)"), board)
 
 
 def with_firmware(
@@ -141,7 +177,7 @@ def _line(name: str, front_end: VirtualFrontEnd) -> Stream:
                 f"sim.upsets: board {name} cannot be upset; sim and native can, in this process"
             )
         upset = UpsetBoard(lambda: NativeBoard(front_end), upsets)
-        return MemoryStream(upset.receive, "native (with upsets)")
+        return MemoryStream(uninterrupted(upset.receive), "native (with upsets)")
     if name == "native":
         return NativeStream(NativeBoard(front_end))
     if name == "native-process":

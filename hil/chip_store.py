@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -22,6 +22,7 @@ from typing import Any, Self
 from numpy.typing import NDArray
 
 from calibration.cell_model import CellModel
+from hil.conditions import Conditions, conditions
 from hil.config import BenchConfig
 from hil.jsonable import to_json
 from hil.record import array_bytes, read_arrays, write_whole
@@ -48,6 +49,7 @@ class Stored:
         chip: id of the chip; board: serial number of the board, "" where it was not said.
         simulated: whether its figures come from a simulator.
         result: what was found.
+        context: who did it and how warm it was, as far as it was said.
     """
 
     path: Path
@@ -57,6 +59,7 @@ class Stored:
     board: str
     simulated: bool
     result: Mapping[str, Any]
+    context: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def figure(self) -> Path | None:
@@ -74,17 +77,23 @@ class ChipStore:
     """The results of one chip."""
 
     def __init__(
-        self, folder: Path, chip: str, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        folder: Path,
+        chip: str,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        context: Mapping[str, Any] | None = None,
     ) -> None:
-        """Results in `folder`, of the chip of that id."""
+        """Results in `folder`, of the chip of that id; `context` goes into each of them."""
         self.folder = folder
         self.chip = chip
+        self.context = dict(context or {})
         self._clock = clock
 
     @classmethod
-    def of(cls, config: BenchConfig) -> Self:
-        """The store of the chip of a bench."""
-        return cls(config.chip.folder / config.chip.id / FOLDER, config.chip.id)
+    def of(cls, config: BenchConfig, under: Conditions | None = None) -> Self:
+        """The store of the chip of a bench; `under` as the bench file says it where it is None."""
+        context = (under or conditions(config)).facts()
+        return cls(config.chip.folder / config.chip.id / FOLDER, config.chip.id, context=context)
 
     def save(
         self,
@@ -118,7 +127,7 @@ class ChipStore:
             "simulated": simulated,
         }
         try:
-            text = to_json({**head, "result": result}, indent=1) + "\n"
+            text = to_json({**head, "context": self.context, "result": result}, indent=1) + "\n"
         except TypeError as error:
             raise RecordError(f"{path} cannot be written: {error}.") from error
         if arrays:
@@ -161,7 +170,17 @@ class ChipStore:
             raise RecordError(
                 f"{path}: result, board or simulated is missing or wrong; measure again."
             )
-        return Stored(path, str(data["kind"]), _time_of(path), self.chip, board, simulated, result)
+        context = data.get("context")
+        return Stored(
+            path,
+            str(data["kind"]),
+            _time_of(path),
+            self.chip,
+            board,
+            simulated,
+            result,
+            context if isinstance(context, dict) else {},
+        )
 
     # --- the cell model ----------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from pydantic import (
     create_model,
     field_serializer,
     field_validator,
+    model_validator,
 )
 
 from calibration.drive import DriveParams
@@ -32,27 +33,30 @@ from calibration.programming.predictive import PredictiveParams
 from calibration.repair import RepairParams
 from calibration.retrim import RetrimParams
 from drivers.faults import LineFaults
+from drivers.ports import SERIAL_NUMBER
+from hil.chip_section import Celsius, ChipSection, Name, Words
+from hil.config_bringup import BringupSection
+from hil.config_instruments import Instruments
+from hil.config_stand_in import INSTRUMENTS, StandInSection
 from hil.firmware import BOARDS
+from hil.named_boards import (
+    LINES,
+    MOST_BOARDS,
+    check_names,
+    clashes,
+    in_todays_form,
+    needed,
+    own_changes,
+)
 from hil.sim.config import SimSettings
 from hil.wear_budget import WearSection
 from protocols.errors import CalibrationError, ConfigError, FileError, InputError
 from protocols.files import parse_yaml, read_text
 from protocols.hardware import MAX_FILE_BYTES, BoardDescription, explain, load_board
 
-_LINES = ("serial:", "socket://", "rfc2217://", "unix://")
-
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class ChipSection(_Section):
-    """Which chip is in the socket. Records, wear and the lock are keyed by `id`."""
-
-    id: Name = "sim-001"
-    folder: Path = Path("chips")
 
 
 class LinkSection(_Section):
@@ -126,34 +130,6 @@ class SteppedSection(_Section):
     batch: Annotated[int, Field(ge=1, le=4096)] = 100
 
 
-class MacroChip(_Section):
-    """The chip of one of several macros; without a folder it is kept where the bench's chip is."""
-
-    id: Name
-    folder: Path | None = None
-
-
-class MacroSection(_Section):
-    """One macro of a bench that has several; what is left out is as the rest of the file says.
-
-    Attributes:
-        name: what commands, records and errors call it.
-        board: how it is connected.
-        description: its kind of board, which says how many rows and columns it has.
-        chip: the chip in its socket; left out, one that is called as the macro is.
-        seed: of a simulated chip and its board; left out, the bench's plus the place in the list.
-        limits, link: of its own.
-    """
-
-    name: Name
-    board: str | None = None
-    description: str | None = None
-    chip: MacroChip | None = None
-    seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
-    limits: LimitsSection | None = None
-    link: LinkSection | None = None
-
-
 class BenchConfig(_Section):
     """The whole bench file."""
 
@@ -161,14 +137,19 @@ class BenchConfig(_Section):
         extra="forbid", frozen=True, allow_inf_nan=False, arbitrary_types_allowed=True
     )
 
+    name: Name | None = None
     board: str = "sim"
     description: str = "reference"
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
     model: str = "ring"
     read_volts: Annotated[float, Field(gt=0, le=1.0)] = 0.2
     runs: Path = Path("runs")
-    boards: Path = Path("boards")
+    curves: Path = Path("boards")
     chip: ChipSection = ChipSection()
+    operator: Words = ""
+    temperature_celsius: Celsius | None = None
+    instruments: Instruments = None
+    stand_in: StandInSection = StandInSection()
     link: LinkSection = LinkSection()
     line_faults: LineFaults | None = None
     limits: LimitsSection = LimitsSection()
@@ -185,27 +166,30 @@ class BenchConfig(_Section):
     repair: RepairParams = RepairParams()
     sim: SimSettings = SimSettings()
     stepped: SteppedSection = SteppedSection()
-    macros: Annotated[tuple[MacroSection, ...], Field(max_length=64)] = ()
+    bringup: BringupSection = BringupSection()
+    boards: Annotated[dict[Name, dict[str, Any]], Field(max_length=MOST_BOARDS)] = {}
+    macros: Annotated[tuple[Name, ...], Field(max_length=MOST_BOARDS)] = ()
 
-    @field_validator("macros")
+    @model_validator(mode="before")
     @classmethod
-    def _macros_apart(cls, value: tuple[MacroSection, ...]) -> tuple[MacroSection, ...]:
-        names = [each.name for each in value]
-        chips = [each.chip.id if each.chip else each.name for each in value]
-        for what, found in (("name", names), ("chip id", chips)):
-            twice = sorted({one for one in found if found.count(one) > 1})
-            if twice:
-                raise ValueError(f"two macros with the same {what}: {', '.join(twice)}")
-        return value
+    def _in_todays_form(cls, value: Any) -> Any:
+        return in_todays_form(value) if isinstance(value, dict) else value
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> BenchConfig:
+        check_names(self.name, self.boards, self.macros)
+        return self
 
     @field_validator("board")
     @classmethod
     def _known_board(cls, value: str) -> str:
-        if value in ("sim", *BOARDS) or value.startswith(_LINES):
+        if value in ("sim", INSTRUMENTS, *BOARDS) or value.startswith(LINES):
+            return value
+        if value.startswith(SERIAL_NUMBER) and len(value) > len(SERIAL_NUMBER):
             return value
         raise ValueError(
-            f"allowed are sim, {', '.join(BOARDS)}, serial:PORT, socket://HOST:PORT, "
-            "rfc2217://HOST:PORT and unix://PATH"
+            f"allowed are sim, {', '.join(BOARDS)}, {INSTRUMENTS}, serial:PORT, "
+            "serial-number:NUMBER, socket://HOST:PORT, rfc2217://HOST:PORT and unix://PATH"
         )
 
     @field_serializer("programming")
@@ -213,32 +197,47 @@ class BenchConfig(_Section):
         return plain_params(value)
 
     def each_macro(self) -> dict[str, BenchConfig]:
-        """The bench of every macro by name, in order; one without `macros` is its own only macro.
+        """The bench of every macro of a network by name, in order.
+
+        They are those of `macros`, else all `boards`; a bench without either is its own only one.
 
         Raises:
-            ConfigError: a macro's value is not allowed.
+            ConfigError: a board's value is not allowed.
         """
-        if not self.macros:
-            return {self.chip.id: self}
-        found = {each.name: self._of(place, each) for place, each in enumerate(self.macros)}
-        lines = [each.board for each in found.values() if each.board.startswith(_LINES)]
-        for line in lines:
-            if lines.count(line) > 1:
-                raise ConfigError(f"macros: two of them are on {line}; each needs its own board")
-        return found
+        names = self.macros or tuple(self.boards)
+        return {name: self.on(name) for name in names} or {self.chip.id: self}
 
-    def _of(self, place: int, macro: MacroSection) -> BenchConfig:
-        own = macro.model_dump(include={"board", "description"}, exclude_none=True)
-        parts = {"limits": macro.limits, "link": macro.link}
-        own |= {name: part for name, part in parts.items() if part is not None}
-        named = macro.chip or MacroChip(id=macro.name)
-        chip = ChipSection(id=named.id, folder=named.folder or self.chip.folder)
-        die = self.sim.seed + place if macro.seed is None else macro.seed
-        board = self.sim.board_seed + place if macro.seed is None else macro.seed
-        sim = self.sim.model_copy(
-            update={"chip_id": chip.id, "seed": die % 2**64, "board_seed": board % 2**64}
-        )
-        return self.with_changes(f"macros: {macro.name}", macros=(), chip=chip, sim=sim, **own)
+    def each_board(self) -> dict[str, BenchConfig]:
+        """The bench of every board by name; one without `boards` is its own only one.
+
+        Raises:
+            ConfigError: a board's value is not allowed.
+        """
+        found = {name: self.on(name) for name in self.boards}
+        return found or {self.name or self.chip.id: self}
+
+    def on(self, name: str, source: str = "") -> BenchConfig:
+        """The bench of one of the boards by its name.
+
+        Raises:
+            ConfigError: there is none of that name, or one of its values is not allowed.
+        """
+        if name == self.name:
+            return self
+        if name not in self.boards:
+            known = ", ".join(self.boards) or "none; add boards: {NAME: {...}}"
+            raise ConfigError(f"{source}no board is called {name!r}; the bench file has {known}")
+        own = self.boards[name]
+        shared = self.model_dump(mode="json", include=needed(own))
+        changes = own_changes(name, list(self.boards).index(name), own, shared)
+        source = f"{source}boards: {name}"
+        return self.with_changes(source, **changes, boards={}, macros=(), name=name)
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether the board is one of this computer, and so every figure of it a simulated one."""
+        by_hand = self.board == INSTRUMENTS and self.instruments is not None
+        return not (by_hand or self.board.startswith(LINES))
 
     def load_description(self) -> BoardDescription:
         """The board description that the file names."""
@@ -268,7 +267,17 @@ def parse_config(text: str, source: str) -> BenchConfig:
         data = {}
     if not isinstance(data, dict):
         raise ConfigError(f"{source}: a bench file is a list of keys with values, not {data!r:.80}")
-    return validated_config(data, source)
+    config = validated_config(data, source)
+    _check_boards(config, source)
+    return config
+
+
+def _check_boards(config: BenchConfig, source: str) -> None:
+    """Every board's own values, and what no two boards may share. Raises ConfigError."""
+    benches = {name: config.on(name, f"{source}: ") for name in config.boards}
+    clash = clashes({n: (b.chip.id, b.chip.folder, b.board) for n, b in benches.items()})
+    if clash is not None:
+        raise ConfigError(f"{source}: {clash}")
 
 
 _SECTIONS: dict[type[ProgramParams], type[BaseModel]] = {}

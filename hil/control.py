@@ -16,8 +16,10 @@ import tempfile
 import threading
 from pathlib import Path
 
+from drivers.ports import SERIAL_NUMBER
 from drivers.shared_stream import SharedStream
 from hil.config import BenchConfig
+from hil.config_stand_in import INSTRUMENTS
 from hil.firmware import BOARDS
 from protocols.errors import FileError, HilError, LinkTimeout, PortError
 from protocols.files import decoded, parse_json
@@ -35,15 +37,17 @@ _WORD_S = 1.0  # a visitor who says nothing for so long is taken to mean it
 def door_of(config: BenchConfig, chip_file: Path | None = None) -> Path:
     """Where the process that has this board listens.
 
-    A board on a line is named by its line, a simulated one by its chip's file (None: the file of
-    the chip in the bench's socket).
+    A board on a line is named by its line, one that is looked for by its serial number by that, a
+    simulated one by its chip's file (None: the file of the chip in the bench's socket).
     """
-    if config.board == "sim" or config.board in BOARDS:
+    if config.board in ("sim", INSTRUMENTS, *BOARDS):
         name = f"{config.board} {(chip_file or cells_file(config)).resolve()}"
     else:
         name = str(Path(config.board.removeprefix("serial:")).resolve())
         if "://" in config.board:
             name = config.board
+        elif config.board.startswith(SERIAL_NUMBER):
+            name = config.board.casefold()
     file = f"{hashlib.sha256(name.encode()).hexdigest()[:24]}.stop"
     path = _folder() / file
     if len(os.fsencode(path)) > LONGEST_PATH:
@@ -68,11 +72,12 @@ def _common_folder() -> Path:
 class Door:
     """Listens in a thread of its own, and stops the board for whoever connects.
 
-    `trouble` is why nobody can connect, None where somebody can.
+    `trouble` is why nobody can connect, None where somebody can. `also` is another name of the
+    same door.
     """
 
-    def __init__(self, path: Path, stream: SharedStream) -> None:
-        self.path = path
+    def __init__(self, path: Path, stream: SharedStream, also: Path | None = None) -> None:
+        self.path, self._also = path, also
         self.trouble: str | None = None
         self._stream = stream
         self._listener = socket.socket(socket.AF_UNIX)
@@ -94,6 +99,9 @@ class Door:
         self._listener.bind(str(self.path))
         self.path.chmod(0o600)
         self._listener.listen(4)
+        if self._also is not None:
+            self._also.unlink(missing_ok=True)
+            self._also.symlink_to(self.path)
 
     def _serve(self) -> None:
         while True:
@@ -120,7 +128,9 @@ class Door:
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._thread.join(ANSWER_S)
-        self.path.unlink(missing_ok=True)
+        for path in (self.path, self._also):
+            if path is not None:
+                path.unlink(missing_ok=True)
 
 
 def _means_it(visitor: socket.socket) -> bool:

@@ -40,6 +40,7 @@ AGE_LIMIT_DAYS = 90.0  # this project's choice; converters drift by their refere
 _NAME = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{6}Z-curves\.json")
 _TIME = "%Y-%m-%dT%H-%M-%S.%fZ"
 _BOARD_KEYS = ("dac_", "adc_", "tia_", "board_seed", "ladder_", "reference_ohm", "channel_faults")
+_CONVERTER_FAULTS = {"dac_swapped", "adc_gain"}
 _BOARD_EFFECTS = ("dac_error", "adc_error")
 
 Clock = Callable[[], datetime]
@@ -93,7 +94,7 @@ class CurveStore:
     @classmethod
     def of(cls, config: BenchConfig, serial: int, clock: Clock = now) -> Self:
         """The store of a board at the bench of a bench file."""
-        return cls(config.boards, serial, clock)
+        return cls(config.curves, serial, clock)
 
     def save(
         self,
@@ -256,6 +257,7 @@ def origin_of(config: BenchConfig, description: BoardDescription, identity: Iden
 def _errors_of(settings: SimSettings) -> str:
     values = settings.model_dump(mode="json")
     own = {key: value for key, value in values.items() if key.startswith(_BOARD_KEYS)}
+    own |= settings.board_faults.model_dump(include=_CONVERTER_FAULTS, exclude_none=True)
     on = settings.switched()
     effects = {name: getattr(on, name) for name in _BOARD_EFFECTS}
     return json.dumps({**own, **effects}, sort_keys=True)

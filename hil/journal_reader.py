@@ -364,6 +364,11 @@ def _open(path: Path, check: bool) -> tuple[sqlite3.Connection, dict[str, str]]:
             if verdict != "ok":
                 raise sqlite3.DatabaseError(f"{verdict}; check=False reads what is left")
             refuse_programs(db)
+            if not db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
+                raise sqlite3.DatabaseError(
+                    "it is empty: cut off before anything was recorded, and so before anything was "
+                    "driven; start a new run"
+                )
             return db, dict(db.execute("SELECT key, value FROM meta"))
         except (sqlite3.Error, UnicodeDecodeError) as error:
             db.close()

@@ -271,6 +271,7 @@ class Ledger:
         self.replayed = self.unknown = 0
         self._past = deque(past)
         self._round: Round | None = None
+        self._heard: Round | None = None  # the last one that was answered
         self._open, self._begun = 0, 0  # the round that is being sent, and from which pulse on
         self.muted = False
 
@@ -335,7 +336,7 @@ class Ledger:
         """
         now, self._round = self._round, None
         if now is not None:
-            self._open, self._begun = now.token, now.sent
+            self._open, self._begun, self._heard = now.token, now.sent, now
             pulses = [r for r in requests if isinstance(r, m.PulseReadRequest)]
             if len(pulses) != len(requests):
                 raise self._other(requests[0].NAME)
@@ -363,6 +364,15 @@ class Ledger:
                 len(r.entries) for r in requests[:sent] if isinstance(r, m.PulseReadRequest)
             )
             self._keep_sent(self._begun + pulses)
+
+    def doubtful(self, requests: Sequence[Message]) -> frozenset[int]:
+        """Which requests of the round that was just answered have readings for answers."""
+        start, found = 0, set()
+        for number, request in enumerate(requests):
+            if self._heard is not None and start not in self._heard.pulses:
+                found.add(number)
+            start += len(request.entries) if isinstance(request, m.PulseReadRequest) else 0
+        return frozenset(found)
 
     def unsent(self, requests: Sequence[Message]) -> int:
         """How many requests of the round that was just answered went out at the most."""

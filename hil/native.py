@@ -10,6 +10,7 @@ from pathlib import Path
 from drivers.stream import MemoryStream
 from hil.firmware import LIBRARY, built, built_for
 from hil.sim.virtual import VirtualFrontEnd
+from hil.uninterrupted import uninterrupted
 from protocols.errors import FirmwareError, PortError
 
 API = 1
@@ -136,7 +137,7 @@ class NativeStream(MemoryStream):
     """The line to a board in this process; closing it switches the board off."""
 
     def __init__(self, board: NativeBoard) -> None:
-        super().__init__(board.receive, "native")
+        super().__init__(uninterrupted(board.receive), "native")
         self._board = board
 
     def close(self) -> None:

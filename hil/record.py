@@ -68,8 +68,9 @@ class RunFolder:
         parameters: Mapping[str, Any],
         seed: int,
         bench_text: str | None,
+        board: str | None = None,
     ) -> Self:
-        """A new folder `root/DATE-kind-NNN` with status running.
+        """A new folder `root/DATE-kind-NNN` with status running; with `board` in between its name.
 
         Args:
             root: where runs are kept; made when it is not there.
@@ -77,6 +78,7 @@ class RunFolder:
             parameters: what the run was asked to do.
             seed: the run's seed.
             bench_text: the bench file as it was read, None for defaults.
+            board: what the bench file calls its board, where it has several.
 
         Raises:
             RecordError: the folder cannot be made or written.
@@ -84,7 +86,8 @@ class RunFolder:
         if not _KIND.fullmatch(kind):
             raise RecordError(f"{kind!r} is no kind of run: lower-case letters, digits, dashes.")
         now = datetime.now().astimezone()
-        run = cls(_new_folder(root, f"{now:%Y-%m-%d}-{kind}"), {})
+        stem = kind if board is None else f"{kind}-{board}"
+        run = cls(_new_folder(root, f"{now:%Y-%m-%d}-{stem}"), {})
         run.update(
             version=_VERSION,
             kind=kind,
@@ -96,6 +99,7 @@ class RunFolder:
             versions=versions(),
             board=None,
             parameters=dict(parameters),
+            **({} if board is None else {"on": board}),
         )
         if bench_text is not None:
             run.save_text("bench.yaml", bench_text)

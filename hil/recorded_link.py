@@ -48,6 +48,7 @@ class RecordedLink(Link):
             return super().call_many(requests, on_response)
         token = self.ledger.token
         known = self.ledger.answers(requests)
+        self.doubtful = frozenset()
         if known is None:
             self._restore()
             return super().call_many(requests, on_response)
@@ -56,12 +57,12 @@ class RecordedLink(Link):
         if token and None in known[:went]:
             known = self._read_again(token, requests[:went], known[:went])
         self.ledger.replayed += went
+        if token:
+            self.doubtful = self.ledger.doubtful(requests[:went])
         replayed = self._replay(requests[:went], known[:went], on_response)
-        return (
-            replayed
-            if went == len(requests)
-            else replayed + self._go_on(requests, went, on_response)
-        )
+        if went < len(requests):
+            replayed += self._go_on(requests, went, on_response)
+        return replayed
 
     def checkpoint(self) -> None:
         """Everything that was asked for has come home."""

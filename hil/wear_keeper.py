@@ -9,6 +9,7 @@ journal gets one of its own beside the chip, so that no pulse goes unaccounted.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from drivers.rram.geometry import Cells
 from drivers.rram.macro import Macro
 from drivers.rram.pulses import PulseBatch
 from drivers.rram.recorder import PulseRecorder
+from hil.conditions import EVENT, Conditions
 from hil.journal import Journal, meant_of
 from hil.journal_reader import Driven
 from hil.ledger import Ledger
@@ -90,6 +92,7 @@ class WearKeeper:
         macro: Macro,
         recorder: PulseRecorder | None = None,
         pulse_counts: NDArray[np.integer[Any]] | None = None,
+        under: Callable[[], Conditions] | None = None,
     ) -> None:
         """The keeper of a macro whose chip this process holds.
 
@@ -98,9 +101,10 @@ class WearKeeper:
             macro: what is driven; its `recorder` becomes this keeper.
             recorder: the run's journal, or another recorder that hears everything as well.
             pulse_counts: (n,) what a simulated chip's own counters say, to compare with.
+            under: asked for the conditions that a journal of its own shall name.
         """
         self.place, self.recorder = place, recorder
-        self._macro, self._counts = macro, pulse_counts
+        self._macro, self._counts, self._under = macro, pulse_counts, under
         self._session: _Session | None = None
         macro.recorder = self
 
@@ -245,7 +249,10 @@ class WearKeeper:
         except OSError as error:
             raise RecordError(f"{folder}: cannot be made ({error.strerror}).") from error
         path = folder / f"{uuid.uuid4().hex}.sqlite"
-        return Journal.create(path, {"kind": "unattended", "run": "", "chip": self.place.chip})
+        journal = Journal.create(path, {"kind": "unattended", "run": "", "chip": self.place.chip})
+        if self._under is not None:
+            journal.event(EVENT, self._under().facts())
+        return journal
 
     def _consolidate(self, session: _Session) -> None:
         """Books this session's acknowledged frames in memory, as the account will from the file."""

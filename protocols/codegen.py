@@ -1,8 +1,10 @@
-"""Turns `messages.yaml` into `messages.py`, the tables of `PROTOCOL.md` and the C of the firmware.
+"""Turns `messages.yaml` into `messages.py`, the tables of `PROTOCOL.md` and the C of the firmware,
+and the drawn board into the firmware's pins, the host's map, netlist, bill of parts and diagram.
 
     python -m protocols.codegen            write them all
     python -m protocols.codegen --check    exit 1 when one of them is stale
     python -m protocols.codegen --limits BOARD    print board_limits.h of another board
+    python -m protocols.codegen --board FILE FOLDER    what another drawn board makes, into a folder
 
 All are committed, so that a reader, an editor and a type checker see what is there.
 """
@@ -17,8 +19,10 @@ from typing import Any
 import yaml
 
 from protocols import codegen_c
+from protocols.codegen_board import render_board
 from protocols.codegen_document import render_document
 from protocols.codegen_python import render_python
+from protocols.drawn_checks import load_drawn
 from protocols.hardware import load_board
 
 HERE = Path(__file__).parent
@@ -26,6 +30,8 @@ SOURCE = HERE / "messages.yaml"
 TARGET = HERE / "messages.py"
 DOCUMENT = HERE / "PROTOCOL.md"
 FIRMWARE = HERE.parent / "firmware" / "src"
+DRAWN = HERE.parent / "firmware" / "board" / "reference.yaml"
+MAPS = HERE / "board_maps"
 
 
 def load(text: str) -> dict[str, Any]:
@@ -70,6 +76,9 @@ def main(arguments: list[str]) -> int:
     if "--limits" in arguments:
         sys.stdout.write(codegen_c.render_limits(load_board(arguments[-1])))
         return 0
+    if "--board" in arguments:
+        _write(drawn_files(*map(Path, arguments[-2:])))
+        return 0
     description = load(SOURCE.read_text(encoding="utf-8"))
     wanted = {
         TARGET: render_python(description, fingerprint(description)),
@@ -77,6 +86,7 @@ def main(arguments: list[str]) -> int:
         FIRMWARE / "messages.h": codegen_c.render_header(description, fingerprint(description)),
         FIRMWARE / "messages.c": codegen_c.render_source(description),
         FIRMWARE / "board_limits.h": codegen_c.render_limits(load_board("reference")),
+        **drawn_files(DRAWN, DRAWN.parent, MAPS),
     }
     stale = [
         path
@@ -87,10 +97,25 @@ def main(arguments: list[str]) -> int:
         for path in stale:
             print(f"{path.name} is stale: run python -m protocols.codegen", file=sys.stderr)
         return 1 if stale else 0
-    for path in stale:
-        path.write_text(wanted[path], encoding="utf-8")
-        print(f"wrote {path.name}")
+    _write({path: wanted[path] for path in stale})
     return 0
+
+
+def drawn_files(drawing: Path, folder: Path, maps: Path | None = None) -> dict[Path, str]:
+    """What a drawn board makes by path; the host's map goes to `maps`, else to the folder too."""
+    drawn = load_drawn(drawing)
+    files = render_board(drawn, load_board("reference"))
+    return {
+        (maps if name.endswith(".json") and maps else folder) / name: text
+        for name, text in files.items()
+    }
+
+
+def _write(files: dict[Path, str]) -> None:
+    for path, text in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        print(f"wrote {path.name}")
 
 
 if __name__ == "__main__":

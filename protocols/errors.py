@@ -102,6 +102,39 @@ class HandshakeError(LinkError):
     """The board is there, but it speaks another protocol version or message table."""
 
 
+# --- instruments -----------------------------------------------------------------------------
+
+
+class InstrumentError(HilError):
+    """A laboratory instrument cannot be used, or reports an error of its own."""
+
+    exit_code = 4
+
+
+class NoInstrument(InstrumentError):
+    """The bench file names no instrument for a role that is needed, or nothing is there."""
+
+
+class WrongInstrument(InstrumentError):
+    """Another instrument answers at the address than the bench file names, or one unknown here."""
+
+
+class InstrumentTimeout(InstrumentError):
+    """The instrument did not answer, or nothing triggered it, within the time allowed."""
+
+
+class NotTriggered(InstrumentTimeout):
+    """An oscilloscope answers, but nothing has triggered it: there was no such edge."""
+
+
+class InstrumentLost(InstrumentError):
+    """The instrument was unplugged or switched off: the state of its outputs is unknown."""
+
+
+class ComplianceError(InstrumentError):
+    """An output was to go on without a current limit, or a current limit was reached."""
+
+
 # --- the board -------------------------------------------------------------------------------
 
 
@@ -129,6 +162,10 @@ class SafetyError(HilError):
     """The board is in its safe state (stop, watchdog, fault) or not armed."""
 
     exit_code = 7
+
+
+class UnconfirmedError(SafetyError):
+    """Outputs or supplies were told to be safe, and could not be seen to be."""
 
 
 # --- the chip --------------------------------------------------------------------------------

@@ -735,7 +735,7 @@ class LineCheckRequest(Message):
     Far and near ends are probed with every gate closed, as a position on the span of the line
     drivers. The current is that of all cells of a bit line with every gate open and the source
     lines joined, or of all cells of a source line through its own read path, its gates open and
-    every bit line driven.
+    every bit line driven. The gates are open as for a read, or at a code of their own.
     """
 
     NAME: ClassVar[str] = "line_check"

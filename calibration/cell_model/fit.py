@@ -40,10 +40,15 @@ _STAGES = ((1500, 15), (4000, 8))  # of the location: rows (more tell little mor
 _SAMPLES = 16
 _FLOOR_LN = 0.02  # what the form of the curves may miss anyway
 _SPREAD_RANGE = (0.3, 3.0)
+MISFIT = 1.2
+"""Mean square of residuals in the model's own deviations beyond which its laws do not explain the
+rows. Simulated technologies of the same laws have 0.7 to 1.0, the chip of measured rows 1.5."""
+_FURTHEST = 5.0  # residuals beyond count as this
 
 
 def fit_model(records: ResponseData, start: CellModel) -> CellModel:
-    """`start` adapted to `records`; `figures` says what was reached.
+    """`start` adapted to `records`; `figures` says what was reached. Where the laws do not explain
+    the rows (`misfit` beyond `MISFIT`) the model keeps them.
 
     Raises:
         CalibrationError: fewer than `FEWEST_ROWS` pulses, or only one operation among them.
@@ -60,8 +65,14 @@ def fit_model(records: ResponseData, start: CellModel) -> CellModel:
     model = _spread(pulses, model)
     again = records[np.flatnonzero(records.operation == READ_ONLY)]
     model, noise = _noisy(again, model)
-    figures = {"rows": float(len(pulses)), "robust_residual": cost, "read_noise_scale": noise}
-    return replace(model, figures=figures)
+    wrong = _misfit(pulses, model)
+    figures = {
+        "rows": float(len(pulses)),
+        "robust_residual": cost,
+        "read_noise_scale": noise,
+        "misfit": wrong,
+    }
+    return replace(model, figures=figures, records=pulses if wrong > MISFIT else None)
 
 
 def _answering(rows: ResponseData) -> NDArray[np.int64]:
@@ -154,6 +165,16 @@ def _outcomes(
 def _reading_sd(ln: F64, model: CellModel) -> F64:
     law = model.read_noise
     return np.interp(ln, np.log(law.siemens), law.sigma)
+
+
+def _misfit(rows: ResponseData, model: CellModel) -> float:
+    """Mean square of the residuals over their expected deviation, both operations alike."""
+    expected, measured = _expected(rows, model, _figures()), np.log(rows.siemens_after)
+    noise = _reading_sd(measured, model)
+    scale = np.sqrt(expected[:, 1] ** 2 + noise**2 + _FLOOR_LN**2)
+    square = np.clip((measured - expected[:, 0]) / scale, -_FURTHEST, _FURTHEST) ** 2
+    kinds = (Operation.SET, Operation.RESET)
+    return float(np.mean([square[rows.operation == int(kind)].mean() for kind in kinds]))
 
 
 # --- spread ------------------------------------------------------------------------------------

@@ -42,6 +42,7 @@ class CellModel:
         name: of the technology or chip.
         bounds, set, reset, drive, read_noise, relaxation: see `laws`.
         figures: what a fit reached, by name; empty for a model that was only read.
+        records: the pulses that it was fitted to, for planners that look closer than the laws do.
     """
 
     name: str
@@ -52,6 +53,7 @@ class CellModel:
     read_noise: NoiseLaw
     relaxation: RelaxLaw
     figures: Mapping[str, float] = field(default_factory=dict)
+    records: ResponseData | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def from_profile(cls, source: str | Path | Mapping[str, Any]) -> CellModel:
@@ -78,7 +80,14 @@ class CellModel:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         groups = {key: getattr(self, key).to_dict() for key in _GROUPS}
-        return {"format": FORMAT, "name": self.name, **groups, "figures": dict(self.figures)}
+        rows = {} if self.records is None else {"records": self.records.to_dict()}
+        return {
+            "format": FORMAT,
+            "name": self.name,
+            **groups,
+            "figures": dict(self.figures),
+            **rows,
+        }
 
     @classmethod
     def from_dict(cls, values: Any, where: str = "cell model") -> CellModel:
@@ -114,7 +123,10 @@ class CellModel:
             numbers = {str(key): float(value) for key, value in figures.items()}
         except (TypeError, ValueError) as error:
             raise CalibrationError(f"{where}: figures: {error}") from error
-        return cls(name=str(values.get("name", "")), figures=numbers, **groups)
+        rows = values.get("records")
+        records = None if rows is None else ResponseData.from_dict(rows, f"{where}: records")
+        name = str(values.get("name", ""))
+        return cls(name=name, figures=numbers, records=records, **groups)
 
 
 def _load(path: Path, parse: Callable[[str], Any]) -> Any:

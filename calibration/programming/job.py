@@ -88,6 +88,8 @@ class Job:
         reading: the last reading in siemens.
         target, tolerance: what is asked, in siemens; pair trim moves targets at a confirm.
         counts: (n, 2) SET and RESET pulses so far.
+        driven: (n,) those of them that were driven for certain: in a run that was resumed, others
+            may not have been, and a cell that does not answer to those is not stuck.
         last: operation of the last pulse, NONE before the first.
         reads: readings so far; a read of k samples counts k.
         hurried: (k,) which of the last round's pulses were not the recipe's own.
@@ -114,6 +116,7 @@ class Job:
         self.first = np.full(n, np.nan)
         self.last = np.full(n, NONE)
         self.counts = np.zeros((n, 2), np.int64)
+        self.driven = np.zeros(n, np.int64)
         self.reads = np.zeros(n, np.int64)
         self.out = np.ones(n, np.bool_)  # out of tolerance at the last confirm
         self.unformed = np.zeros(n, np.bool_)
@@ -211,6 +214,7 @@ class Job:
         label = f"{self.recipe.name} round {self.rounds + 1}"
         self.reading[active] = self.macro.pulse_read(batch, label=label)
         self.counts[active, batch.operation] += 1
+        self.driven[active] += ~self.macro.doubtful
         self.reads[active] += 1
         self.last[active] = batch.operation
         self.rounds += 1
@@ -225,7 +229,7 @@ class Job:
     def _plan(self, active: IntArray) -> PulseBatch:
         """What the recipe wants, stronger for cells that nothing has moved, on the menu's grid."""
         batch = self.recipe.next(self, active)
-        step = self.pulses[active] - ANSWER_WITHIN
+        step = self.driven[active] - ANSWER_WITHIN
         self.hurried = ~self.answered[active] & (step >= 0)
         for kind in (SET, RESET):
             towards = (self.error[active] < 0.0) == (kind == SET)
@@ -249,12 +253,13 @@ class Job:
         share = np.interp(self.first[active], _MOVED_SIEMENS, _MOVED_SHARE)
         far = np.maximum(share * self.first[active], _MOVED_LEAST_SIEMENS)
         self.answered[active] |= moved > far
-        dumb = ~self.answered[active] & (self.pulses[active] >= ANSWER_WITHIN + len(HURRY))
+        dumb = ~self.answered[active] & (self.driven[active] >= ANSWER_WITHIN + len(HURRY))
         error, aim = self.error[active], self.aim[active]
         is_set = batch.operation == SET
         wrong_side = np.where(is_set, error < -aim, error > aim)
         full = wrong_side & self._is_strongest(active, batch)
-        self.at_stop[active] = np.where(full, self.at_stop[active] + 1, 0)
+        at_stop = np.where(full, self.at_stop[active] + 1, 0)
+        self.at_stop[active] = np.where(self.macro.doubtful, self.at_stop[active], at_stop)
         at_end = self.at_stop[active] >= self.params.tries_at_stop
         self.stuck[active] |= wrong_side & (dumb | at_end)
 

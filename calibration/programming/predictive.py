@@ -173,8 +173,11 @@ class PredictiveRecipe(Recipe):
             found = np.empty((active.size, 3))
             surprises(*told, found)
             population.hear(entry, found)
-        surprise = np.empty((active.size, 2))
-        update(*told, population.shift, population.widen, surprise)
+        on = np.ones(active.size, np.bool_)
+        if job.by_reading:  # a cell that has landed is done: nothing more is asked of it
+            on = np.abs(job.error[active]) > job.aim[active]
+        going = (active[on], entry[on], before[on], low[on], after[on], blur[on], *told[6:])
+        update(*going, population.shift, population.widen, np.empty((int(on.sum()), 2)))
         self._give_up(job, active, entry)
 
     def _give_up(self, job: Job, active: IntArray, entry: IntArray) -> None:

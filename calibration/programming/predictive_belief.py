@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from calibration.cell_model.kernel import CYCLE, LATENTS, compiled, compiled_fast
 from calibration.programming.predictive_lists import expected_cost, node_of
 from calibration.programming.predictive_tables import FIGURES, Tables
-from calibration.programming.predictive_value import phi, u_of
+from calibration.programming.predictive_value import phi, u_between
 
 F64 = NDArray[np.float64]
 F32 = NDArray[np.float32]
@@ -169,8 +169,8 @@ def _outcome(
     add = tables.offset[b] if tables.is_set[k] else 0.0
     ke = tables.acts_as[b, k]
     ie = node_of(ln - add, low - add, tables.grid)
-    after = tables.after[ke, ie]
-    return ke, ie, u_of(after_ln - add - blur, after), u_of(after_ln - add + blur, after)
+    lo, hi = u_between(after_ln - add - blur, after_ln - add + blur, tables.after[ke, ie])
+    return ke, ie, lo, hi
 
 
 @compiled_fast

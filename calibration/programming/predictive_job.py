@@ -229,6 +229,7 @@ class SureJob(Job):
 
     def _count(self, active: IntArray, operation: IntArray) -> None:
         self.counts[active, operation] += 1
+        self.driven[active] += ~self.macro.doubtful
         self.reads[active] += 1
         self.last[active] = operation
         self.rounds += 1

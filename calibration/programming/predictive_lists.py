@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from calibration.cell_model.kernel import compiled, compiled_fast
 from calibration.programming.predictive_tables import Tables
-from calibration.programming.predictive_value import LISTED, STILL_LN, outside, phi, u_of
+from calibration.programming.predictive_value import STILL_LN, outside, phi, u_of
 
 F64 = NDArray[np.float64]
 F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]
 
 SHIFTS = np.array([-3.0, -2.0, -1.4, -0.9, -0.4, 0.0, 0.4, 0.9, 1.4, 2.0, 3.0])
+LISTED = 24  # entries worth trying that are kept per target, node and kind
 _KNOWN_SD = 0.7  # of u, when the entries worth trying are listed
 
 

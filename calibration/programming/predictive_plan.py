@@ -13,6 +13,7 @@ from calibration.cell_model import CellModel
 from calibration.cell_model.kernel import numbers
 from calibration.programming.menu import PulseMenu
 from calibration.programming.predictive_lists import Lists
+from calibration.programming.predictive_rows import follow
 from calibration.programming.predictive_tables import U_NODES, build_tables
 from calibration.programming.predictive_value import nodes_after, remaining_pulses
 from protocols.messages import Operation
@@ -32,11 +33,13 @@ class Planner:
 
     def __init__(self, model: CellModel, menu: PulseMenu) -> None:
         self.menu = menu
-        self.tables = build_tables(model, menu)
-        self.memory = np.array([model.set.cycle_correlation, model.reset.cycle_correlation])
-        self.weight = np.exp(-0.5 * U_NODES**2)
         flat = numbers(model)
         self._noise = flat.noise_ln, flat.noise_sigma
+        self.tables = build_tables(model, menu)
+        if model.records is not None:
+            self.tables = follow(self.tables, model, menu, model.records, self.blur)
+        self.memory = np.array([model.set.cycle_correlation, model.reset.cycle_correlation])
+        self.weight = np.exp(-0.5 * U_NODES**2)
         grid, after = self.tables.grid, self.tables.after
         self.ends = float(max(after.min(), grid[0])), float(after.max())
         self.strongest = self._strongest()

@@ -26,7 +26,7 @@ _CLOSE = 0.02  # pulses; the iteration stops when nothing moves by more
 _MOST = 60.0  # remaining pulses of a state that nothing leads out of
 _NEAR = 3.5  # an entry is near a window if a cell this many deviations off reaches it
 STILL_LN = 0.001  # ln G; a smaller move is none
-LISTED = 32  # entries worth trying that are kept per target and node
+_SURE = 5.5  # deviations; beyond it less than 2e-8, a tenth of the error of `_erfc`
 
 
 class Value(NamedTuple):
@@ -39,7 +39,11 @@ class Value(NamedTuple):
 
 @compiled_fast
 def phi(x: float) -> float:  # pragma: no cover - compiled
-    """Normal distribution function."""
+    """Normal distribution function; 0 or 1 beyond `_SURE`, where the formula says no more."""
+    if x > _SURE:
+        return 1.0
+    if x < -_SURE:
+        return 0.0
     return 0.5 * float(_erfc(-x * 0.7071067811865476))
 
 
@@ -74,6 +78,20 @@ def u_of(ln: float, after: Any) -> float:  # pragma: no cover - compiled
             high = middle
     span = max(after[high] - after[low], 1e-9)
     return float(U_FIRST + U_STEP * (low + (ln - after[low]) / span))
+
+
+@compiled_fast
+def u_between(low: float, high: float, after: Any) -> tuple[float, float]:  # pragma: no cover
+    """`u_of` of both ends of a short interval: the upper end is looked for from the lower one."""
+    n = after.size
+    first = u_of(low, after)
+    if high <= after[0] or high >= after[n - 1]:
+        return first, u_of(high, after)
+    at = min(max(int((first - U_FIRST) / U_STEP), 0), n - 2)
+    while at < n - 2 and after[at + 1] <= high:
+        at += 1
+    span = max(after[at + 1] - after[at], 1e-9)
+    return first, float(U_FIRST + U_STEP * (at + (high - after[at]) / span))
 
 
 @compiled

@@ -3,9 +3,10 @@
 In order, each stage only where the ones before it passed: ADC inputs at the reference ladder, every
 bit of the DACs through the loop-back, mains pick-up and trans-impedance stages with reference
 resistors, both ends of every line, the current of all cells of each line, the chip's map against
-the last one on record. All of that is at the read level and selects no single cell, so it draws no
-read of a cell and costs board time alone. Last, with everything else in order, the array cut off
-and the board armed for a moment, the upper bits of the line drivers' converters.
+the last one on record; every cell on its own only where the lines do not say whose they are, or
+have changed. All of that is at the read level and draws no read of a cell: it costs board time
+alone. Last, with everything else in order, the array cut off and the board armed for a moment, the
+upper bits of the line drivers' converters.
 """
 
 from __future__ import annotations
@@ -13,15 +14,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from calibration.front_end.dac import LINES
-from calibration.startup import converters, fingerprint, lines
+from calibration.startup import converters, identity, lines
+from calibration.startup.chip_map import ChipMap
 from calibration.startup.converters import Subject
-from calibration.startup.findings import Finding, LineMap, StartupParams, StartupResult, Talk
+from calibration.startup.findings import Finding, StartupParams, not_known
+from calibration.startup.fingerprint import UNKNOWN
+from calibration.startup.result import StartupResult, Talk
 from drivers.rram.macro import Macro
 from protocols.errors import BoardError
 from protocols.hardware import BoardDescription
-from protocols.messages import STATUSES, LoopSource, Operation
+from protocols.messages import LoopSource, Operation
 
-__all__ = ["Finding", "LineMap", "StartupParams", "StartupResult", "check_startup"]
+__all__ = ["ChipMap", "Finding", "StartupParams", "StartupResult", "check_startup"]
 
 Stage = Callable[[], list[Finding]]
 
@@ -31,7 +35,7 @@ def check_startup(
     description: BoardDescription,
     params: StartupParams | None = None,
     *,
-    expected: LineMap | None = None,
+    expected: ChipMap | None = None,
     chip: str = "",
 ) -> StartupResult:
     """Every stage until one finds a fault.
@@ -47,11 +51,8 @@ def check_startup(
         SafetyError: the board is in a safe state, so that the upper bits cannot be tried out.
         LinkError: the line does not work.
     """
-    p, board = params or StartupParams(), macro.board
-    wanted = macro.read_volts / description.converters.pulse_full_scale_volts
-    code = min(round(wanted * description.code_max), board.identity.read_code_max)
-    at, talk = Subject(board, description, p, code), Talk()
-    start_s = board.status().time_s
+    at, talk = identity.subject(macro, description, params or StartupParams()), Talk()
+    start_s = at.board.status().time_s
     stages: tuple[tuple[str, str, Stage], ...] = (
         ("inputs", "every ADC input follows the ladder", lambda: converters.check_inputs(at)),
         ("outputs", "every bit of the DACs turns", lambda: converters.check_dacs(at)),
@@ -59,12 +60,12 @@ def check_startup(
         ("stages", "every column reads a resistor", lambda: converters.check_stages(at)),
         ("lines", "every driver reaches its own line", lambda: lines.check_ends(at)),
         ("cells", "every line reaches its cells", lambda: _cells(at, talk)),
-        ("chip", "the map is that of this chip", lambda: _identity(at, talk, expected, chip)),
+        ("chip", "the map is this chip's", lambda: _identity(at, macro, talk, expected, chip)),
         ("upper bits", "of the lines' DACs, array cut off", lambda: _upper(at, macro, talk)),
     )
     found = _run(stages, talk)
-    spent_s = board.status().time_s - start_s
-    return StartupResult(tuple(found), talk.stages, tuple(talk.skipped), talk.line_map, spent_s)
+    spent_s = at.board.status().time_s - start_s
+    return StartupResult(tuple(found), talk.stages, tuple(talk.skipped), talk.identified, spent_s)
 
 
 def _run(stages: tuple[tuple[str, str, Stage], ...], talk: Talk) -> list[Finding]:
@@ -73,7 +74,7 @@ def _run(stages: tuple[tuple[str, str, Stage], ...], talk: Talk) -> list[Finding
         try:
             found = stage()
         except BoardError as error:
-            if _status(error) not in ("not_supported", "unknown_code"):
+            if not not_known(error):
                 raise
             talk.skipped.append(f"{name}: this board cannot do that ({error})")
             continue
@@ -86,26 +87,26 @@ def _run(stages: tuple[tuple[str, str, Stage], ...], talk: Talk) -> list[Finding
 
 
 def _cells(at: Subject, talk: Talk) -> list[Finding]:
-    talk.line_map, codes = lines.read_map(at)
+    talk.line_map, codes = lines.read_map(at, lines.read_stages(at))
     found, trouble = lines.check_cells(at, codes)
     if trouble:
         talk.skipped.append(f"cells: {trouble}")
     return found
 
 
-def _identity(at: Subject, talk: Talk, expected: LineMap | None, chip: str) -> list[Finding]:
-    if expected is None or talk.line_map is None:
-        talk.stages["chip"] = "no map of this chip is on record yet"
+def _identity(
+    at: Subject, macro: Macro, talk: Talk, expected: ChipMap | None, chip: str
+) -> list[Finding]:
+    if talk.line_map is None:
+        talk.stages["chip"] = "not asked: there is no map of its lines"
         return []
-    found, likeness = fingerprint.check_identity(talk.line_map, expected, chip, at.params)
-    if likeness.note:
-        talk.skipped.append(f"chip: cannot be told from another one: {likeness.note}")
-    return found
-
-
-def _status(error: BoardError) -> str:
-    status = STATUSES.get(error.status)
-    return "" if status is None else status.name
+    found = talk.identified = identity.judge(at, macro, talk.line_map, expected, chip)
+    talk.stages["chip"] = found.sentence
+    if found.verdict == UNKNOWN:
+        talk.skipped.append(f"chip: cannot be told from another one: {found.sentence}")
+    if found.skipped:
+        talk.skipped.append(f"single cells: {found.skipped}")
+    return list(found.findings)
 
 
 def _upper(at: Subject, macro: Macro, talk: Talk) -> list[Finding]:

@@ -24,6 +24,8 @@ LINE_BASES = (85, 98, 171)
 LOOP_BASES = (1365, 1378, 2731)
 LOW_BITS = 2
 LOW_SAMPLES, SAMPLES = 32, 8
+AGAIN = 32
+"""How many times as many conversions are made of a bit that seems to be stuck."""
 DEAD = 0.1
 """A channel whose gain is less than this does not follow its codes."""
 SURE_BIT = 5
@@ -118,9 +120,12 @@ def _bits(at: Subject, base: int, least: int, most: int) -> tuple[int, ...]:
     return tuple(b for b in bits if least <= base ^ (1 << b) <= most)
 
 
-def _steps(at: Subject, source: LoopSource, adc: AdcInput, bits: Sequence[int]) -> dict[int, float]:
+def _steps(
+    at: Subject, source: LoopSource, adc: AdcInput, bits: Sequence[int], times: int = 1
+) -> dict[int, float]:
     base = _bases(source)[0]
-    means = _loopback(at, source, adc, (base, *(base ^ (1 << b) for b in bits)), SAMPLES)
+    codes = (base, *(base ^ (1 << b) for b in bits))
+    means = np.mean([_loopback(at, source, adc, codes, SAMPLES) for _ in range(times)], axis=0)
     return {b: _step(means[0], mean, base, b) for b, mean in zip(bits, means[1:], strict=True)}
 
 
@@ -137,16 +142,26 @@ def _channel(at: Subject, source: LoopSource) -> list[Finding]:
     gain = _gain(steps)
     if gain > DEAD:
         steps |= _low_steps(at, source, adc, bases)
-    stuck = sorted(b for b, step in steps.items() if step < 0.5 * max(gain, DEAD) * (1 << b))
+    stuck = _weak(steps, gain)
+    if gain > DEAD and stuck:  # noise alone can look like that
+        steps |= _steps(at, source, adc, [b for b in stuck if b >= LOW_BITS], AGAIN)
+        steps |= _low_steps(at, source, adc, bases, AGAIN) if stuck[0] < LOW_BITS else {}
+        stuck = _weak(steps, gain)
     base = float(_loopback(at, source, adc, bases[:1], SAMPLES)[0])
     return _named(at, source, gain, stuck, base - gain * bases[0] if line else base - bases[0])
 
 
+def _weak(steps: dict[int, float], gain: float) -> list[int]:
+    """Bits that do less than half of what they should."""
+    return sorted(b for b, step in steps.items() if step < 0.5 * max(gain, DEAD) * (1 << b))
+
+
 def _low_steps(
-    at: Subject, source: LoopSource, adc: AdcInput, bases: tuple[int, ...]
+    at: Subject, source: LoopSource, adc: AdcInput, bases: tuple[int, ...], times: int = 1
 ) -> dict[int, float]:
     codes = [code for base in bases for code in (base, *(base ^ (1 << b) for b in range(LOW_BITS)))]
-    means = _loopback(at, source, adc, codes, LOW_SAMPLES).reshape(len(bases), 1 + LOW_BITS)
+    rounds = [_loopback(at, source, adc, codes, LOW_SAMPLES) for _ in range(times)]
+    means = np.mean(rounds, axis=0).reshape(len(bases), 1 + LOW_BITS)
     return {
         b: float(np.mean([_step(m[0], m[1 + b], n, b) for n, m in zip(bases, means, strict=True)]))
         for b in range(LOW_BITS)
@@ -255,8 +270,17 @@ def _resistor_code(at: Subject) -> float:
     return volts / ohm / scales.read_full_scale_amperes * top
 
 
-def check_hum(at: Subject) -> list[Finding]:
-    """Mains pick-up: a resistor read for two and a half periods; waves fitted to the readings."""
+@dataclass(frozen=True)
+class Hum:
+    """Mains pick-up of a read path: frequency, amplitude in ADC codes, and what is too much."""
+
+    hertz: float
+    amplitude_codes: float
+    bound_codes: float
+
+
+def read_hum(at: Subject) -> Hum:
+    """A resistor read for two and a half periods; waves fitted to the readings."""
     count = min(52, at.board.capacity(ReadReferenceRequest))
     read_s = at.description.timing.read_s
     samples = int(min(64, max(1, np.ceil(HUM_SPAN_S / (count * read_s)))))
@@ -271,14 +295,21 @@ def check_hum(at: Subject) -> list[Finding]:
     }
     hertz = min(fits, key=lambda one: fits[one][1])
     amplitude, left = fits[hertz]
-    if amplitude <= max(at.params.hum_codes, 6.0 * left * np.sqrt(2.0 / count)):
+    return Hum(hertz, amplitude, max(at.params.hum_codes, 6.0 * left * np.sqrt(2.0 / count)))
+
+
+def check_hum(at: Subject) -> list[Finding]:
+    """Mains pick-up that is too much."""
+    hum = read_hum(at)
+    if hum.amplitude_codes <= hum.bound_codes:
         return []
     scale = at.description.converters.read_full_scale_amperes / at.description.code_max
+    nanoamperes = hum.amplitude_codes * scale * 1e9
     return [
         Finding(
             "mains",
             (),
-            f"the read paths pick up {hertz:.0f} Hz mains hum of {amplitude * scale * 1e9:.0f} nA",
+            f"the read paths pick up {hum.hertz:.0f} Hz mains hum of {nanoamperes:.0f} nA",
             "Close the shield and check the grounds; readings would beat with it",
         )
     ]

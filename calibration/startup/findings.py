@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from calibration.arrays import FloatArray
-from protocols.errors import CalibrationError, ChipError, InputError
+from protocols.errors import BoardError, InputError
+from protocols.messages import STATUSES
 
 BOARD_FAULTS = (
     *("stuck_bit", "dead_channel", "dead_input", "channel_gain", "read_voltage"),
@@ -28,8 +27,14 @@ class StartupParams:
         line_volts: at which lines are probed.
         pristine_siemens: of a cell that was never formed; a line of such cells has to show at
             least `pristine_share` of that.
-        same_chip: correlation with the recorded map from which on it is the same chip.
-        fewest_lines: that a comparison needs.
+        error_rate: of a verdict about the chip's identity: how often another chip may be taken
+            for it, and it for another one. The fingerprint says how that follows from the scores.
+        stability: of the correlation with an earlier map that its noise lets expect, how much must
+            be left: for what changes in a chip beside noise.
+        unformed_siemens: a cell that reads less was never formed.
+        misread_share: of the formed cells, how many may read less than that all the same.
+        moved: relative change of a line from which on a new map is worth keeping.
+        fewest_lines: that a comparison needs, or cells.
         arm_s: how long the board is armed for the upper bits of the line drivers' converters, with
             the array cut off.
     """
@@ -40,7 +45,11 @@ class StartupParams:
     line_volts: float = 0.1
     pristine_siemens: float = 0.1e-6
     pristine_share: float = 0.25
-    same_chip: float = 0.5
+    error_rate: float = 1.0e-6
+    stability: float = 0.8
+    unformed_siemens: float = 1.0e-6
+    misread_share: float = 0.01
+    moved: float = 0.06
     fewest_lines: int = 24
     arm_s: float = 5.0
 
@@ -79,67 +88,7 @@ class Finding:
         }
 
 
-@dataclass(frozen=True, eq=False)
-class LineMap:
-    """Conductance of all cells of each bit line (rows,) and of each column (columns,), siemens."""
-
-    rows: FloatArray
-    columns: FloatArray
-
-    def to_dict(self) -> dict[str, Any]:
-        """For the chip's record."""
-        return {"rows_siemens": self.rows.tolist(), "columns_siemens": self.columns.tolist()}
-
-
-@dataclass(frozen=True, eq=False)
-class StartupResult:
-    """What the checks found.
-
-    Attributes:
-        findings: the faults of the first stage that had any; nothing was looked at after it.
-        stages: what was checked, with a sentence each.
-        skipped: what could not be checked, and why.
-        line_map: of this chip, None where the checks did not get that far.
-        bench_s: what they took.
-    """
-
-    findings: tuple[Finding, ...]
-    stages: Mapping[str, str]
-    skipped: tuple[str, ...]
-    line_map: LineMap | None
-    bench_s: float
-
-    def require(self) -> None:
-        """Refuses to go on with a fault.
-
-        Raises:
-            CalibrationError: the board is at fault.
-            ChipError: the chip is, or how it is bonded and plugged.
-        """
-        if not self.findings:
-            return
-        text = " ".join(str(one) for one in self.findings[:4])
-        more = len(self.findings) - 4
-        tail = f" And {more} more." if more > 0 else ""
-        of_board = self.findings[0].fault in BOARD_FAULTS
-        kind = CalibrationError if of_board else ChipError
-        raise kind(f"start-up check: {text}{tail} Nothing above the read level reached the array")
-
-    def to_dict(self) -> dict[str, Any]:
-        """For a run's record; the map apart."""
-        return {
-            "passed": not self.findings,
-            "findings": [one.to_dict() for one in self.findings],
-            "stages": dict(self.stages),
-            "skipped": list(self.skipped),
-            "bench_s": self.bench_s,
-        }
-
-
-@dataclass
-class Talk:
-    """What the stages hand on while they run."""
-
-    stages: dict[str, str] = field(default_factory=dict)
-    skipped: list[str] = field(default_factory=list)
-    line_map: LineMap | None = None
+def not_known(error: BoardError) -> bool:
+    """Whether a board refused a request because it cannot do such a thing at all."""
+    status = STATUSES.get(error.status)
+    return status is not None and status.name in ("not_supported", "unknown_code")

@@ -7,16 +7,24 @@ shows nothing there, whereas even pristine cells, 128 of 10 Mohm, are seen.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from calibration.arrays import FloatArray
-from calibration.startup.converters import Subject
-from calibration.startup.findings import Finding, LineMap
+from calibration.startup.chip_map import LineMap
+from calibration.startup.converters import RESISTOR, Subject
+from calibration.startup.findings import Finding, not_known
+from protocols.errors import BoardError
 from protocols.messages import ArrayLine, LineCheckRequestEntry, LineProbe
 
 MOST_NAMED = 8
 """Lines whose fault is looked into; more than these are one fault of a plug."""
-CURRENT_SAMPLES = 16
+PASS_SAMPLES = 8
+"""Conversions of each line's current, in each of two passes."""
+STAGE_SAMPLES = 8
+HIGH_OHM = 3
+"""The largest reference resistor; with `RESISTOR` it gives a stage's gain and offset."""
 END_SAMPLES = 2
 FEWEST_CODES = 10.0
 """A line whose pristine cells give less than this cannot be told from a dead one."""
@@ -132,16 +140,50 @@ def _joined(at: Subject, kind: ArrayLine, own: np.ndarray) -> list[Finding]:
     ]
 
 
-def read_map(at: Subject) -> tuple[LineMap, FloatArray]:
-    """Conductance of all cells of each line; and the mean codes, bit lines before columns."""
+@dataclass(frozen=True, eq=False)
+class Stages:
+    """What belongs to the board in a column's reading: gain against the others, offset in codes."""
+
+    gain: FloatArray
+    offset: FloatArray
+
+
+def read_stages(at: Subject) -> Stages | None:
+    """Every column's stage by two reference resistors; None for a board that has none."""
+    columns, references = list(range(at.description.columns)), at.description.references.ohms
+    codes = []
+    try:
+        for resistor in (RESISTOR, HIGH_OHM):
+            asked = ([resistor] * len(columns), STAGE_SAMPLES)
+            got = at.board.read_reference(at.read_code, columns, *asked)
+            codes.append(got.codes / STAGE_SAMPLES)
+    except BoardError as error:
+        if not not_known(error):
+            raise
+        return None
+    low, high = (1.0 / references[resistor - 1] for resistor in (RESISTOR, HIGH_OHM))
+    slope = (codes[0] - codes[1]) / (low - high)
+    offset = codes[1] - slope * high
+    return Stages(slope / np.median(slope), np.asarray(offset))
+
+
+def read_map(at: Subject, stages: Stages | None = None) -> tuple[LineMap, FloatArray]:
+    """Conductance of all cells of each line; and the mean codes, bit lines before columns.
+
+    With `stages` the columns are as all stages were the median one, so that a chip is the same on
+    another board.
+    """
     rows, columns = at.description.rows, at.description.columns
     lines = [(ArrayLine.BIT_LINE, n) for n in range(rows)]
     lines += [(ArrayLine.SOURCE_LINE, n) for n in range(columns)]
     asked = [LineCheckRequestEntry(kind, n, LineProbe.CURRENT, 0) for kind, n in lines]
-    got = at.board.line_check(at.read_code, asked, CURRENT_SAMPLES)
-    codes = got.codes / CURRENT_SAMPLES
-    siemens = codes / _codes_per_siemens(at)
-    return LineMap(siemens[:rows], siemens[rows:]), codes
+    passes = [at.board.line_check(at.read_code, asked, PASS_SAMPLES).codes for _ in range(2)]
+    first, second = (codes / PASS_SAMPLES for codes in passes)
+    codes, repeat = np.asarray((first + second) / 2.0), np.asarray((first - second) / 2.0)
+    unit = _codes_per_siemens(at)
+    down = codes[rows:] if stages is None else (codes[rows:] - stages.offset) / stages.gain
+    line_map = LineMap(codes[:rows] / unit, down / unit, repeat[:rows] / unit, repeat[rows:] / unit)
+    return line_map, codes
 
 
 def check_cells(at: Subject, codes: FloatArray) -> tuple[list[Finding], str]:

@@ -22,6 +22,7 @@ from protocols.errors import ConfigError, HilError, InputError, LimitError, Safe
 from protocols.messages import (
     MultiplyRequest,
     Operation,
+    PulseReadRequest,
     PulseReadRequestEntry,
     PulseReadResponse,
 )
@@ -76,6 +77,8 @@ class Macro:
         self._renewed: tuple[float, float] | None = None  # for how long, until which board time
         self._session = 0
         self._given = np.zeros(geometry.cells, dtype=np.int64)
+        self.doubtful: NDArray[np.bool_] = np.zeros(0, np.bool_)
+        """Of the last batch, which pulses may never have been driven (in a resumed run)."""
 
     @property
     def limits(self) -> Limits:
@@ -218,6 +221,7 @@ class Macro:
         self._check(batch)
         codes = self._codes(batch)
         token = 0 if self.recorder is None else self.recorder.intent(batch, label=label)
+        self.doubtful = np.zeros(len(batch), np.bool_)
         if self.dry_run:
             return np.full(len(batch), np.nan)
         if not len(batch):
@@ -236,6 +240,9 @@ class Macro:
                 self.recorder.outcome(token, start, _records(rows, response, session, sequence))
 
         got = self.board.pulse_read(self._read_code, entries, heard)
+        size = self.board.capacity(PulseReadRequest)
+        for start in got.doubtful:
+            self.doubtful[start : start + size] = True
         return self._siemens(got.codes.astype(np.float64), batch.cells)
 
     def pulse(

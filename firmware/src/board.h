@@ -54,7 +54,7 @@ typedef struct {
     uint8_t driven; /* ARRAY_LINE_... */
     uint8_t probe;  /* LINE_PROBE_... */
     uint16_t line;
-    uint16_t probed; /* line whose far end it is */
+    uint16_t probed; /* line whose far end it is; code of the gates of a current, 0: as for reads */
 } board_line_t;
 
 /* One loop-back: what is converted by which input, and how often. */

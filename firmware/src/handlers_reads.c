@@ -91,6 +91,9 @@ size_t handle_line_check(fw_t *fw, const request_t *request, uint8_t *out) {
         if (refused == 0 && line.probe <= LINE_PROBE_FAR_WORD_LINE) {
             refused = check_line(3, i, line.probe, line.probed, out);
         }
+        if (refused == 0 && line.probe == LINE_PROBE_CURRENT && line.probed > BOARD_SET_GATE_MAX) {
+            refused = status_over_limit(out, 3, i, line.probed, BOARD_SET_GATE_MAX);
+        }
     }
     return refused != 0
                ? refused

@@ -588,7 +588,7 @@ static inline void read_reference_response_entry_pack(const read_reference_respo
 }
 
 
-/* line_check: Drives one line at the read level and converts what comes of it; selects no single cell. Far and near ends are probed with every gate closed, as a position on the span of the line drivers. The current is that of all cells of a bit line with every gate open and the source lines joined, or of all cells of a source line through its own read path, its gates open and every bit line driven. */
+/* line_check: Drives one line at the read level and converts what comes of it; selects no single cell. Far and near ends are probed with every gate closed, as a position on the span of the line drivers. The current is that of all cells of a bit line with every gate open and the source lines joined, or of all cells of a source line through its own read path, its gates open and every bit line driven. The gates are open as for a read, or at a code of their own. */
 #define LINE_CHECK_REQUEST_BYTES 3u
 typedef struct {
     uint16_t read_code; /* code */

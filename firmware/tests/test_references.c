@@ -169,8 +169,11 @@ static void lines_are_driven_at_the_read_level(void **state) {
     assert_int_equal(ask_line(BOARD_READ_CODE_MAX, &last_row), STATUS_OK);
     assert_int_equal(get_u32(w.answer + 9), 5 * (LINE_PROBE_FAR_SOURCE_LINE + BOARD_COLUMNS - 1));
     assert_int_equal(ask_line(BOARD_READ_CODE_MAX + 1, &last_row), STATUS_OVER_LIMIT);
-    const board_line_t column = {ARRAY_LINE_WORD_LINE, LINE_PROBE_CURRENT, BOARD_COLUMNS - 1, 9999};
+    board_line_t column = {ARRAY_LINE_WORD_LINE, LINE_PROBE_CURRENT, BOARD_COLUMNS - 1,
+                           BOARD_SET_GATE_MAX};
     assert_int_equal(ask_line(100, &column), STATUS_OK);
+    column.probed = BOARD_SET_GATE_MAX + 1;
+    assert_int_equal(ask_line(100, &column), STATUS_OVER_LIMIT);
     const board_line_t no_line = {ARRAY_LINE_SOURCE_LINE, LINE_PROBE_NEAR, BOARD_COLUMNS, 0};
     assert_int_equal(ask_line(100, &no_line), STATUS_OUT_OF_RANGE);
     const board_line_t no_end = {ARRAY_LINE_BIT_LINE, LINE_PROBE_FAR_BIT_LINE, 0, BOARD_ROWS};

@@ -24,8 +24,9 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from drivers.rram.geometry import Cells
+from hil.cli.batch_view import Bars, Lines, Silent
 from hil.cli.heatmap import ConductanceMap
-from hil.cli.steps import LineSteps, LiveSteps, Steps
+from hil.cli.steps import LineSteps, LiveSteps, RelayedSteps, Steps, relay_of_steps
 from hil.jsonable import to_json
 from hil.report import ReportData, tables
 from hil.report.tables import Table
@@ -38,6 +39,7 @@ from protocols.errors import (
     ConfigError,
     HandshakeError,
     HilError,
+    InstrumentError,
     LimitError,
     LinkTimeout,
     NotFormedError,
@@ -45,6 +47,7 @@ from protocols.errors import (
     RecordError,
     SafetyError,
     SessionLost,
+    UnconfirmedError,
 )
 
 PIPE_WIDTH = 120  # columns assumed where there is no terminal
@@ -57,7 +60,9 @@ REMEDIES: Mapping[type[HilError], str] = {
     HandshakeError: "Board and host must be of the same version.",
     SessionLost: "The board was restarted. Read the cells again before any further pulse.",
     BoardError: "Nothing else was sent. `hil info` shows the board's state.",
+    InstrumentError: "`hil instruments` lists what is connected and what it is for.",
     LimitError: "Nothing was driven. Limits stand in the bench file and in the board.",
+    UnconfirmedError: "Leave the chip where it is. Supplies off by hand, line drivers first.",
     SafetyError: "The outputs are safe. Find out why before the board is armed again.",
     ChipBusyError: "Wait for the other process, or end it.",
     NotFormedError: "`hil form` forms the cells that a model needs.",
@@ -101,11 +106,21 @@ class Console:
             title: the line above.
             cells: with them, readings that a routine hands over are drawn as a live map.
         """
+        if (relay := relay_of_steps()) is not None:
+            return RelayedSteps(title, relay)
         if self._silent:
             return Steps(title)
         if self._err.is_terminal and not self._err.is_dumb_terminal:
             return LiveSteps(title, self._err, cells=cells)
         return LineSteps(title, self._err.file, cells=cells)
+
+    def batch_view(self) -> Silent:
+        """A context manager that shows how far the boards of a batch are."""
+        if self._silent:
+            return Silent()
+        if self._err.is_terminal and not self._err.is_dumb_terminal:
+            return Bars(self._err)
+        return Lines(self._err.file)
 
     def say(self, text: str) -> None:
         """One line about what is going on."""

@@ -17,8 +17,9 @@ import typer
 
 from drivers.faults import LineFaults
 from hil.config import BenchConfig
+from hil.config_stand_in import INSTRUMENTS
 from hil.firmware import BOARDS
-from hil.sim.chip_faults import ChipFaults
+from hil.sim.board_faults import planted
 from protocols.errors import InputError
 
 _LINE: ContextVar[str | None] = ContextVar("line_faults", default=None)
@@ -93,14 +94,15 @@ def _with_chip_faults(config: BenchConfig) -> BenchConfig:
     text = _CHIP.get()
     if text is not None:
         description = config.load_description()
-        planted = ChipFaults.parse(text, description.rows, description.columns)
-        sim = config.sim.model_dump() | {"chip_faults": planted}
+        sim = planted(text, config.sim, description)
         config = config.with_changes(source="--chip-faults", sim=sim)
-    faults = config.sim.chip_faults.planted
-    if faults and config.board != "sim" and config.board not in BOARDS:
+    faults = (*config.sim.chip_faults.planted, *config.sim.board_faults.planted)
+    stands_in = config.board == INSTRUMENTS and config.instruments is None
+    if faults and not stands_in and config.board not in ("sim", *BOARDS):
         raise InputError(
-            f"chip faults can be planted in a simulated chip only, not in that of {config.board}"
+            f"faults can be planted in a simulated board and chip only, not in {config.board}"
         )
     if faults:
-        sys.stderr.write(f"Rehearsal: the chip is at fault on purpose ({', '.join(faults)}).\n")
+        named = ", ".join(faults)
+        sys.stderr.write(f"Rehearsal: board or chip are at fault on purpose ({named}).\n")
     return config

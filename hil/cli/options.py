@@ -11,6 +11,7 @@ import typer
 from calibration.programming.choose import ALGORITHMS
 from hil.cli.console import Console
 from hil.cli.faults import with_faults
+from hil.cli.on import chosen
 from hil.config import BenchConfig, load_config
 
 BenchOption = Annotated[
@@ -56,11 +57,15 @@ ModelArgument = Annotated[
 
 @dataclass(frozen=True)
 class Context:
-    """What a command works with."""
+    """What a command works with.
+
+    `several`: the bench file names several boards, and the command line none of them.
+    """
 
     config: BenchConfig
     bench_text: str
     console: Console
+    several: bool = False
 
 
 def context(
@@ -70,16 +75,18 @@ def context(
     json: bool,
     seed: int | None = None,
     model: str | None = None,
+    several: bool = False,
 ) -> Context:
     """The bench file with the command line's changes, and the console.
 
     `seed` makes another simulated chip and board as well as other noise: one number names the
-    whole simulated experiment.
+    whole simulated experiment. `several`: the command works with several boards as well.
 
     Raises:
         ConfigError: the bench file or an option is not valid.
     """
     config, text = load_config(bench)
+    config, unchosen = chosen(config, several=several, board=board is not None)
     if board is not None:
         config = config.with_changes(source="--board", board=board)
     if model is not None:
@@ -88,4 +95,4 @@ def context(
         chip = config.sim.model_copy(update={"seed": seed, "board_seed": seed})
         config = config.with_changes(source="--seed", seed=seed, sim=chip)
     config = with_faults(config)
-    return Context(config, text, Console(json=json))
+    return Context(config, text, Console(json=json), unchosen)

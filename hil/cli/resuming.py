@@ -10,6 +10,7 @@ import typer
 
 from hil.cli.console import Console
 from hil.cli.faults import with_faults
+from hil.cli.on import asked_for
 from hil.cli.options import Context
 from hil.jobs.resume import cut_off
 from hil.record import RunFolder
@@ -40,7 +41,8 @@ def resumed(
         InputError: another option was given.
         RecordError, ConfigError: the run cannot be taken up; says why.
     """
-    others = [name for name, value in given.items() if value not in (None, False)]
+    all_given = {**given, "--on": asked_for()}
+    others = [name for name, value in all_given.items() if value not in (None, False)]
     if others:
         raise InputError(
             f"--resume takes everything from the run {path.name}; leave out {', '.join(others)}"

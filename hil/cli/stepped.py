@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from hil.cli.on import unnamed
 from hil.cli.options import Context
 from hil.diffusion.guidance import guided
 from hil.diffusion.model import load_model
@@ -29,7 +30,7 @@ SteppedOption = Annotated[
     bool | None,
     typer.Option(
         "--stepped/--no-stepped",
-        help="Products on macros (`macros:` in the bench file), the rest in code; the default for "
+        help="Products on macros (`boards:` of the bench file), the rest in code; the default for "
         "models that do not fit the analog loop, which --no-stepped refuses.",
     ),
 ]
@@ -60,12 +61,14 @@ def choose_way(
     Raises:
         ModelError: guidance of an unconditional model.
         MappingError: the model does not fit the loop, and stepped was ruled out.
+        ConfigError: it goes onto one board, and the bench file names several.
     """
     network = model if guidance is None else guided(model, guidance)
     description = ctx.config.load_description()
     arms = 2 if ctx.config.mapping.scheme == "differential" else 1
     if stepped is False:
         refuse_unfit(network, description, arms=arms)
+        _refuse_several(ctx)
         return Way(network, False)
     missing = missing_on_loop(network, description, arms=arms)
     if missing and stepped is None:
@@ -73,7 +76,14 @@ def choose_way(
             f"Model {network.name!r} does not fit the analog loop (missing: {'; '.join(missing)})."
             " It goes stepped: products on macros, the rest in code."
         )
+    if not stepped and not missing:
+        _refuse_several(ctx)
     return Way(network, bool(stepped) or bool(missing))
+
+
+def _refuse_several(ctx: Context) -> None:
+    if ctx.several:
+        raise unnamed(ctx.config)
 
 
 def is_network(path: Path | None) -> bool:
@@ -142,7 +152,12 @@ def run_command(
         "program": programmed.path.name,
     }
     with RunFolder.create(
-        config.runs, "run", parameters=parameters, seed=config.seed, bench_text=ctx.bench_text
+        config.runs,
+        "run",
+        parameters=parameters,
+        seed=config.seed,
+        bench_text=ctx.bench_text,
+        board=config.name,
     ) as run:
         save_config(run, config)
         with console.steps("Running (stepped)") as progress:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import IO, Any, Self
@@ -120,6 +122,37 @@ class Steps:
 
     def _ended(self, step: Step) -> None:
         """A step is over."""
+
+
+Relay = Callable[[str, int, int, str], None]
+"""Hears of progress: name of the step, done, total, message."""
+_RELAY: ContextVar[Relay | None] = ContextVar("relay", default=None)
+
+
+@contextmanager
+def relayed(relay: Relay) -> Iterator[None]:
+    """Within this block whoever shows progress hands it on instead: another process shows it."""
+    token = _RELAY.set(relay)
+    try:
+        yield
+    finally:
+        _RELAY.reset(token)
+
+
+def relay_of_steps() -> Relay | None:
+    """Who hears of progress here, if it is not shown."""
+    return _RELAY.get()
+
+
+class RelayedSteps(Steps):
+    """Shows nothing and hands everything on."""
+
+    def __init__(self, title: str, relay: Relay) -> None:
+        super().__init__(title)
+        self._relay = relay
+
+    def _moved(self, step: Step) -> None:
+        self._relay(step.name, step.done, step.total, step.message)
 
 
 def _whole(seconds: float) -> str:

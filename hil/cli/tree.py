@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from hil.cli import faults, signals
+from hil.cli import faults, on, signals
 from hil.cli.console import Console
 from protocols.errors import HilError, RecordError
 
@@ -41,10 +41,20 @@ On a bench, with --board serial:PORT:
 
 \b
   hil flash                    write the firmware of `make firmware` into the board
+  hil instruments              what else is connected: supply, scope and so on
+  hil bringup                  a new board and chip, stage by stage, to an acceptance sheet
   hil selftest                 check the board without changing a cell
   hil check                    check converters, bonds and chip at the read level
   hil calibrate                measure its converters; later commands apply the curves
   hil stop                     every output to its safe value, now
+  hil unload                   see that nothing is driven, so that the chip may be taken out
+
+With several boards in the bench file (boards: {left: {...}, right: {...}}):
+
+\b
+  hil info --on left           one of them, by its name
+  hil boards                   ports, serial numbers, and which board is where
+  hil batch form --on all      several at the same time; or hil batch FILE
 
 Every command takes --bench FILE and --board BOARD, and prints JSON with --json. What form, program
 and run would drive is said by --dry-run; what was cut off goes on with --resume RUN.
@@ -52,7 +62,7 @@ and run would drive is said by --dry-run; what was cut off goes on with --resume
 COMMANDS = (
     *("demo", "info", "form", "read", "map", "program", "verify", "repair", "train"),
     *("noise", "run", "characterise", "calibrate", "selftest", "check", "stop", "flash"),
-    "study",
+    *("boards", "batch", "study", "instruments", "bringup", "unload", "diary", "compare"),
 )
 
 app = typer.Typer(
@@ -65,9 +75,11 @@ app = typer.Typer(
 )
 for _name in COMMANDS:
     _module = import_module(f"hil.cli.commands.{_name}")
-    app.command(_name)(faults.options(_module.command))
+    app.command(_name, context_settings=getattr(_module, "SETTINGS", None))(
+        faults.options(on.options(_module.command))
+    )
 for _name in ("report", "sim", "legacy"):
-    app.add_typer(import_module(f"hil.cli.commands.{_name}").app, name=_name)
+    app.add_typer(on.add_to(import_module(f"hil.cli.commands.{_name}").app), name=_name)
 
 
 def invoke(arguments: list[str]) -> int:

@@ -152,12 +152,13 @@ def _lines(bench: Bench, curves: Curves, wanted: CalibrateOptions) -> LineResult
 def _keep(bench: Bench, found: FrontEndCalibration, wanted: CalibrateOptions, clock: Clock) -> Kept:
     identity = bench.board.identity
     store = CurveStore.of(bench.config, identity.serial, clock)
+    said = wanted.temperature_celsius
     return store.save(
         found.curves,
         found.to_dict(),
         origin=origin_of(bench.config, bench.description, identity),
         simulated=bench.is_simulated,
-        temperature_celsius=wanted.temperature_celsius,
+        temperature_celsius=bench.conditions.temperature_celsius if said is None else said,
         age_limit_days=wanted.age_limit_days,
     )
 
@@ -170,7 +171,7 @@ def _keep_lines(bench: Bench, run: RunFolder, along: LineResult, figure: Path) -
         "fitted_ohm": along.fitted_ohm,
     }
     run.save_arrays(f"{LINE_KIND}.npz", arrays)
-    ChipStore.of(bench.config).save(
+    ChipStore.of(bench.config, bench.conditions).save(
         LINE_KIND,
         along.to_dict(),
         arrays,

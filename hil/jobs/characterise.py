@@ -222,7 +222,7 @@ def keep(bench: Bench, run: RunFolder, found: Characterisation) -> Done:
     result = plain(found.to_dict())
     picture = png(draw(result, found.arrays, simulated=simulated))
     serial = f"{bench.board.identity.serial:x}"
-    store = ChipStore.of(bench.config)
+    store = ChipStore.of(bench.config, bench.conditions)
     stored = store.save(
         found.kind, result, found.arrays, picture, board=serial, simulated=simulated
     )

@@ -12,6 +12,11 @@ from drivers.rram.limits import Limits
 from hil.chip_store import ChipStore
 from hil.config import BenchConfig
 from hil.sim.profile import profile_path
+from protocols.errors import RecordError
+
+VERIFY_READS = "verify_reads"
+"""Under which the chip's store keeps how many readings a verify should average."""
+MOST_READS = 64
 
 
 def stated_menu(config: BenchConfig) -> PulseMenu | None:
@@ -31,12 +36,36 @@ def programming_params(config: BenchConfig, limits: Limits) -> ProgramParams:
 
     The model is the one fitted to this chip's characterisation, if it was characterised, else that
     of the technology profile, of which chips may differ: characterise first. Of its menu the
-    entries within `limits` are used.
+    entries within `limits` are used. Where the file does not say how many readings a confirming
+    read averages, it is what the chip's bring-up asked for, if it was brought up.
     """
-    params = config.programming
+    params = _with_reads(config)
     if not isinstance(params, PredictiveParams) or params.menu is None:
         return params
     model = params.model or ChipStore.of(config).model()
     if model is None:
         model = CellModel.from_profile(profile_path(config.sim.profile))
     return replace(params, model=model, menu=params.menu.within(limits))
+
+
+def _with_reads(config: BenchConfig) -> ProgramParams:
+    params = config.programming
+    if params.confirm_samples != type(params)().confirm_samples:
+        return params
+    reads = kept_reads(config)
+    return params if reads is None else replace(params, confirm_samples=reads)
+
+
+def kept_reads(config: BenchConfig) -> int | None:
+    """The readings per verify that this chip's bring-up asked for; None without one.
+
+    Raises:
+        RecordError: the file is damaged.
+    """
+    stored = ChipStore.of(config).latest(VERIFY_READS)
+    if stored is None:
+        return None
+    reads = stored.result.get("reads")
+    if type(reads) is not int or not 1 <= reads <= MOST_READS:
+        raise RecordError(f"{stored.path}: no number of readings in it; bring the chip up again")
+    return reads

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from calibration.mapping_knowledge import ChipKnowledge
+from hil.conditions import conditions
 from hil.config import BenchConfig, validated_config
 from hil.jobs.mapping import load_knowledge
 from hil.record import DONE, RunFolder
@@ -16,11 +17,12 @@ KNOWN_FILE = "chip-map-before.json"
 
 
 def save_config(run: RunFolder, config: BenchConfig) -> None:
-    """Keeps the bench as the run has it, the command line's changes included."""
+    """Keeps the bench as the run has it, the command line's changes included, and who runs it."""
     plain = config.model_dump(mode="json")
     plain["runs"] = str(config.runs.resolve())
     plain["chip"]["folder"] = str(config.chip.folder.resolve())
     run.save_json(CONFIG_FILE, plain)
+    run.update(**conditions(config).facts())
 
 
 def cut_off(path: Path, kind: str) -> tuple[RunFolder, BenchConfig]:

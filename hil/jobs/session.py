@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hil.bench import Bench
+from hil.conditions import EVENT
 from hil.config import BenchConfig
 from hil.jobs import startup
 from hil.jobs.resume import save_config
@@ -59,12 +60,22 @@ def session(
             run.update(curves=bench.board_curves.facts())
             # A virgin chip is not the one in the socket: no later run may take it for that.
             run.update(chip=f"{run.path.name}/{state.name}" if state else config.chip.id)
+            _say_conditions(run, bench, own_chip=state is not None)
             startup.before_driving(bench, run, kind, parameters, on_record=state is None)
             yield run, bench
             if resume is not None:
                 counts = {"replayed": ledger.replayed, "unknown_pulses": ledger.unknown}
                 run.journal.event("resumed", counts)
                 run.update(resumed=counts)
+
+
+def _say_conditions(run: RunFolder, bench: Bench, *, own_chip: bool) -> None:
+    """Who, which chip and how warm, in the run's record and in its journal."""
+    facts = bench.conditions.facts()
+    if own_chip:
+        facts["chip_record"] = {"id": run.info["chip"]}
+    run.update(**facts)
+    run.journal.event(EVENT, facts)
 
 
 def _folder(
@@ -78,7 +89,12 @@ def _folder(
         resume.take_up()
         return resume
     run = RunFolder.create(
-        config.runs, kind, parameters=parameters, seed=config.seed, bench_text=bench_text
+        config.runs,
+        kind,
+        parameters=parameters,
+        seed=config.seed,
+        bench_text=bench_text,
+        board=config.name,
     )
     save_config(run, config)
     return run

@@ -41,10 +41,28 @@ class Array:
         self.chip = chip
         self.rows = description.rows
         self.columns = description.columns
-        self._pitch_ohm = settings.line_resistance_ohm if effects.line_resistance else 0.0
-        self.law = ReadLaw(settings)
-        self.wiring = Wiring.of(settings.chip_faults, description)
+        self._chip_pitch_ohm = settings.line_resistance_ohm if effects.line_resistance else 0.0
+        self._laws = {True: ReadLaw(settings), False: ReadLaw(SimSettings.ideal())}
+        bonds, socket = settings.wired(), settings.wired(bonds=False)
+        self._wirings = {
+            True: Wiring.of(bonds, description),
+            False: Wiring.of(socket, description),
+        }
         self._half = settings.half_select_fraction if effects.half_select else 0.0
+
+    @property
+    def law(self) -> ReadLaw:
+        """What readings add to the conductance of what is in the socket."""
+        return self._laws[self.chip.in_socket]
+
+    @property
+    def wiring(self) -> Wiring | None:
+        """The way from the drivers to what is in the socket; a chip's bonds are part of it."""
+        return self._wirings[self.chip.in_socket]
+
+    @property
+    def _pitch_ohm(self) -> float:
+        return self._chip_pitch_ohm if self.chip.in_socket else 0.0
 
     @property
     def pulses_stay_apart(self) -> bool:

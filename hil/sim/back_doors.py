@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hil.sim.chip import Chip
+from hil.sim.chip import NANOSECONDS, Chip
 from hil.sim.loop_errors import LoopErrors
 from hil.sim.machine import Machine
 from protocols.errors import InputError
+
+if TYPE_CHECKING:
+    from hil.sim.nodes import BoardNodes
 
 F64 = NDArray[np.float64]
 
@@ -21,6 +26,13 @@ class BackDoors:
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
+
+    @cached_property
+    def nodes(self) -> BoardNodes:
+        """What probes and instruments find on this board and in its socket."""
+        from hil.sim.nodes import BoardNodes  # here, because few commands need the drawn board
+
+        return BoardNodes(self)
 
     @property
     def chip(self) -> Chip:
@@ -62,6 +74,18 @@ class BackDoors:
         before_ns = self.chip.now_ns
         yield
         self._take_back(self.chip.now_ns - before_ns)
+
+    def meanwhile(self, duration_s: float) -> None:
+        """Time passes for the chip while the board is asked nothing, and its clock stands still.
+
+        For what instruments do between two requests.
+        """
+        duration_ns = round(duration_s * NANOSECONDS)
+        self.chip.advance_ns(duration_ns)
+        self._hold_clock(duration_ns)
+
+    def _hold_clock(self, duration_ns: int) -> None:
+        self.machine.set_back_ns(-duration_ns)
 
     def _take_back(self, duration_ns: int) -> None:
         """Sets the chip's clock back, and not the board's."""

@@ -19,22 +19,23 @@ and refused numbers cost nothing, so a bad line changes no physics (this project
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 from hil.sim.back_doors import BackDoors
 from hil.sim.chip import NANOSECONDS, Chip
 from hil.sim.config import SimSettings
-from hil.sim.handlers import HANDLERS
+from hil.sim.handlers import HANDLERS, Handler
 from hil.sim.handlers_loop import LOOP_HANDLERS
 from hil.sim.handlers_reads import READ_HANDLERS
 from hil.sim.machine import Machine
 from hil.sim.refusal import RefusedError
-from protocols.codec import LengthError, RangeError
+from protocols.codec import LengthError, Message, RangeError
 from protocols.frame import OVERHEAD_BYTES, RESPONSE_BIT, Decoder, Frame, encode
 from protocols.hardware import BoardDescription
 from protocols.messages import REQUESTS, AdvanceRequest, HelloRequest, SafeReason
 
-_HANDLERS = HANDLERS | READ_HANDLERS | LOOP_HANDLERS
+BOARD_HANDLERS: dict[type[Message], Handler] = HANDLERS | READ_HANDLERS | LOOP_HANDLERS
+"""What a board does with each request."""
 _OK = b"\0"
 _COBS_BYTES = 2  # the code byte and the closing zero
 _BITS_PER_BYTE = 10  # 8N1
@@ -46,8 +47,11 @@ class SimBoard(BackDoors):
     `receive` is all that a host sees. The other methods are back doors for reports and tests.
     """
 
+    machine_kind: ClassVar[type[Machine]] = Machine
+    handlers: dict[type[Message], Handler] = BOARD_HANDLERS
+
     def __init__(self, description: BoardDescription, settings: SimSettings, chip: Chip) -> None:
-        super().__init__(Machine(description, settings, chip))
+        super().__init__(self.machine_kind(description, settings, chip))
         self._decoder = Decoder()
         self._responses = 0  # frames that are no requests
 
@@ -120,7 +124,9 @@ class SimBoard(BackDoors):
             if len(frame.payload) > longest:
                 raise RefusedError("bad_length", len(frame.payload), longest)
             request = REQUESTS[frame.code].unpack(frame.payload)
-            return _OK + _HANDLERS[type(request)](self.machine, request).pack()
+            if type(request) not in self.handlers:
+                raise RefusedError("not_supported")
+            return _OK + self.handlers[type(request)](self.machine, request).pack()
         except LengthError as error:
             return RefusedError("bad_length", error.length, error.expected).pack()
         except RangeError as error:

@@ -32,7 +32,9 @@ from hil.sim.converters import (
     Dac,
     Tia,
 )
+from hil.sim.watched_lines import WatchedLines
 from protocols.hardware import LADDER_STEPS, BoardDescription
+from protocols.hardware import Converters as Scales
 from protocols.messages import AdcInput, LoopSource
 
 F64 = NDArray[np.float64]
@@ -52,6 +54,17 @@ _BIPOLAR = {
 }
 
 
+def channel_volts(scales: Scales, source: LoopSource) -> float:
+    """Full scale of a DAC channel's output."""
+    if source in _UNIPOLAR:
+        return scales.pulse_full_scale_volts
+    if source in (LoopSource.INITIAL_1, LoopSource.INITIAL_2):
+        return scales.initial_full_scale_volts
+    if source >= LoopSource.EMBEDDING_1:
+        return scales.embedding_full_scale_volts
+    return scales.probe_full_scale_volts  # words have no volts in the description (a choice)
+
+
 class CalibrationPath:
     """What `loopback` and `read_reference` convert on one board."""
 
@@ -62,10 +75,13 @@ class CalibrationPath:
         tia: Tia,
         description: BoardDescription,
         settings: SimSettings,
+        watched: WatchedLines,
     ) -> None:
         self._chip, self._converters, self._tia = chip, converters, tia
         self._scales = description.converters
+        self._watched = watched
         self._width = description.loop.hidden_width
+        self._partner = settings.board_faults.partner
         self._ladder = 1.0 + settings.ladder_error
         ohms = np.array(description.references.ohms) * (1.0 + settings.reference_ohm_error)
         self._siemens = np.concatenate([[0.0], 1.0 / ohms])
@@ -77,6 +93,7 @@ class CalibrationPath:
 
     def loopback(self, source: int, destination: int, codes: Codes, samples: int) -> Codes:
         """Sums of `samples` conversions of each code, one code after the other."""
+        self._show(LoopSource(source), codes, samples)
         position = self._position(LoopSource(source), codes)
         noise = self._noise(STREAM_LOOPBACK_NOISE, destination, codes.size, samples)
         if destination == AdcInput.READ:
@@ -92,7 +109,8 @@ class CalibrationPath:
     ) -> Codes:
         """Sums of `samples` conversions of each resistor through its column's read path."""
         code = np.asarray([read_code])
-        volts = self._scales.pulse_full_scale_volts * self._converters.unipolar(Dac.BIT_LINE, code)
+        drive = self._converters.lone_unipolar(Dac.BIT_LINE, code)
+        volts = self._scales.pulse_full_scale_volts * drive
         amperes = self._tia.through(columns, self._siemens[resistors] * volts)
         noise = self._noise(STREAM_REFERENCE_NOISE, columns[:, None], columns.size, samples)
         heard = amperes[:, None] + self._tia.hum(self._ends_ns(columns.size, samples))
@@ -106,12 +124,29 @@ class CalibrationPath:
         if source is LoopSource.REFERENCE:
             return np.asarray(codes / LADDER_STEPS * self._ladder)
         if source in _UNIPOLAR:
-            return self._converters.unipolar(_UNIPOLAR[source], codes)
+            return self._converters.lone_unipolar(_UNIPOLAR[source], codes)
         number = source - LoopSource.EMBEDDING_1
         if number >= self._width:
             return np.full(codes.shape, 0.5)  # a channel that this board does not have
         channel = _BIPOLAR.get(source, Dac.EMBEDDING + number)
-        return 0.5 * (1.0 + self._converters.bipolar(channel, codes))
+        return 0.5 * (1.0 + self._converters.lone_bipolar(channel, codes))
+
+    def _show(self, source: LoopSource, codes: Codes, samples: int) -> None:
+        """The output that moves: the partner's where two channels have changed places."""
+        if self._watched.watch.nobody or source is LoopSource.REFERENCE:
+            return
+        name = self._partner.get(source.name.lower(), source.name.lower())
+        moving = LoopSource[name.upper()]
+        if moving in _UNIPOLAR:
+            fraction = self._converters.unipolar(_UNIPOLAR[moving], codes)
+        else:
+            number = moving - LoopSource.EMBEDDING_1
+            channel = _BIPOLAR.get(moving, Dac.EMBEDDING + number)
+            fraction = self._converters.bipolar(channel, codes)
+        each_ns = samples * self._read_ns
+        starts = self._chip.now_ns + each_ns * np.arange(codes.size)
+        volts = fraction * channel_volts(self._scales, moving)
+        self._watched.channel(name, starts, each_ns, volts)
 
     def _noise(self, stream: int, key: int | Codes, count: int, samples: int) -> F64:
         """(count, samples) standard normals."""

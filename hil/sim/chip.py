@@ -40,6 +40,8 @@ COUNTERS = np.dtype(
     [("now_ns", np.uint64), ("power_ups", np.uint64), ("runs", np.uint64), ("probes", np.uint64)]
 )
 NANOSECONDS = 1_000_000_000
+CHIP = "chip"
+"""What is in the socket unless a fixture is."""
 _LATEST_NS = 1 << 62
 
 
@@ -62,7 +64,8 @@ class Chip:
     ) -> None:
         self.name = name
         self.profile = profile
-        self.cells = build_cells(settings, profile, state)
+        self.cells = self._own_cells = build_cells(settings, profile, state)
+        self.fitted = CHIP
         self._counters = counters
         self._file: _ChipFile | None = None
         counters["power_ups"] += np.uint64(1)
@@ -89,6 +92,19 @@ class Chip:
         chip = cls(settings.chip_id, settings, profile, file.counters, file.state)
         chip._file = file
         return chip
+
+    @property
+    def in_socket(self) -> bool:
+        """Whether the board reaches this chip, and not a fixture in its place."""
+        return self.fitted == CHIP
+
+    def fit(self, what: str, cells: CellArray | None = None) -> None:
+        """Put a fixture into the chip's place, as cells of its own; without cells the chip back.
+
+        What is done to a fixture is forgotten with it; the chip keeps its state meanwhile.
+        """
+        self.cells = self._own_cells if cells is None else cells
+        self.fitted = CHIP if cells is None else what
 
     @property
     def now_ns(self) -> int:

@@ -33,6 +33,8 @@ Deviation = Annotated[float, Field(ge=-0.5, le=0.5)]
 STREAM_CHIP_FAULT = 216
 """(number of the fault, lane): where a fault is that was not placed."""
 
+_SUBTLE_KEYS = 1000  # so that a new kind moves none of the others
+
 DRAWN = "drawn"
 """The place of a fault that `seed` draws."""
 
@@ -49,7 +51,16 @@ KINDS = (
 )
 """Every fault, in the order of its key; a new one goes to the end."""
 
+SUBTLE = ("leaky_row", "weak_word_line")
+"""Faults that only a bring-up looks for: nothing of them shows at the ends of lines."""
+
+_EVERY = (*KINDS, *SUBTLE)
+
 _ALIASES = {"open_row": "open_bit_line", "open_column": "open_source_line"}
+LEAK_SIEMENS = 40e-6
+"""Of a leaky row, all its cells together."""
+WEAK_VOLTS = 0.5
+"""By how much the transistors of a weak word line open late."""
 _FLAGS = ("reversed_polarity", "absent")
 _REALS = {"read_voltage": 0.2, "adc_reference": 0.2, "mains": 1.0e-6}
 MORE = ("mains_hertz", "seed")
@@ -72,6 +83,9 @@ class ChipFaults(BaseModel):
         mains: amplitude in amperes of a hum at the read paths, `mains_hertz` its frequency.
         absent: nothing in the socket.
         other_chip: seed of the die that is in the socket instead.
+        leaky_row: bit line that leaks to the source lines, whatever the gates (`LEAK_SIEMENS`); it
+            shows in the currents of whole lines, single cells are read as before.
+        weak_word_line: word line whose transistors open `WEAK_VOLTS` later than they should.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -100,6 +114,8 @@ class ChipFaults(BaseModel):
     mains_hertz: Annotated[float, Field(ge=40, le=70)] = 50.0
     absent: bool = False
     other_chip: Annotated[int, Field(ge=0, lt=1 << 64)] | None = None
+    leaky_row: Line | None = None
+    weak_word_line: Line | None = None
     seed: Annotated[int, Field(ge=0, lt=1 << 64)] = 0
 
     @model_validator(mode="after")
@@ -115,7 +131,7 @@ class ChipFaults(BaseModel):
     @property
     def planted(self) -> tuple[str, ...]:
         """The names of the faults that are there."""
-        return tuple(k for k in KINDS if not any(getattr(self, k) is no for no in (None, False)))
+        return tuple(k for k in _EVERY if not any(getattr(self, k) is no for no in (None, False)))
 
     @classmethod
     def parse(cls, text: str, rows: int, columns: int) -> Self:
@@ -129,9 +145,9 @@ class ChipFaults(BaseModel):
         values: dict[str, object] = {}
         for name, value in parts.items():
             name = _ALIASES.get(name, name)
-            if name not in KINDS and name not in MORE:
+            if name not in (*_EVERY, *MORE):
                 raise InputError(
-                    f"--chip-faults: {name!r} is no fault; known are {', '.join(KINDS)}, and with "
+                    f"--chip-faults: {name!r} is no fault; known are {', '.join(_EVERY)}, and with "
                     f"them {', '.join(MORE)}"
                 )
             values[name] = (
@@ -148,7 +164,8 @@ class ChipFaults(BaseModel):
 
 def drawn(kind: str, seed: int, rows: int, columns: int) -> object:
     """The place or size of a fault that is drawn, keyed by the fault and `seed` alone."""
-    u = draws.uniform_lanes(seed, STREAM_CHIP_FAULT, np.array([KINDS.index(kind)]), lanes=3)[0]
+    key = KINDS.index(kind) if kind in KINDS else _SUBTLE_KEYS + SUBTLE.index(kind)
+    u = draws.uniform_lanes(seed, STREAM_CHIP_FAULT, np.array([key]), lanes=3)[0]
     count = rows if _by_row(kind) else columns
     if kind in _FLAGS:
         return True
@@ -291,7 +308,7 @@ class Wiring:
 
 def _check_places(faults: ChipFaults, description: BoardDescription) -> None:
     """Raises InputError for a line that this array does not have."""
-    for kind in (*_LINE_FAULTS, "dead_row", "railed_stage"):
+    for kind in (*_LINE_FAULTS, "dead_row", "railed_stage", *SUBTLE):
         place = getattr(faults, kind)
         if place is None:
             continue
@@ -304,4 +321,4 @@ def _check_places(faults: ChipFaults, description: BoardDescription) -> None:
 
 
 def _by_row(kind: str) -> bool:
-    return kind.endswith("bit_line") or kind == "dead_row"
+    return kind.endswith(("bit_line", "_row"))

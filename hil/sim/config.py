@@ -16,8 +16,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from hil.sim.bench_settings import BenchSettings
 from hil.sim.chip_faults import ChipFaults
 from hil.sim.effects import Effects
+from hil.sim.faulty_board import BoardFaults
 from hil.sim.upsets import BoardUpsets
 from protocols.errors import ConfigError
 from protocols.hardware import explain
@@ -79,6 +81,11 @@ class SimSettings(BaseModel):
     line_resistance_ohm: NotNegative = 0.5  # of one cell pitch, bit line and source line alike
     half_select_fraction: Annotated[float, Field(ge=0, le=0.5)] = 0.0  # of the line voltage
 
+    # select transistors (`hil/sim/transistors.py`)
+    transistor_siemens_per_volt: Positive = 400.0e-6  # slope of the conductance over the gate
+    transistor_threshold_volts: Positive = 0.8
+    transistor_threshold_sd_volts: NotNegative = 0.01  # from word line to word line
+
     # readings (`hil/sim/read_law.py` has the sources)
     read_nonlinearity_per_volt: Annotated[float, Field(ge=0, le=10)] = 2.717  # b of sinh(b V)
     telegraph_fraction: Share = 0.0  # of cells with a two-level trap, beyond the fitted noise
@@ -99,6 +106,7 @@ class SimSettings(BaseModel):
     ladder_error: Fraction = 0.0  # relative, of the voltage that the board calibrates itself by
     reference_ohm_error: Fraction = 0.0  # relative, of all reference resistors
     chip_faults: ChipFaults = ChipFaults()  # broken bonds, stages, references, a wrong chip
+    board_faults: BoardFaults = BoardFaults()  # swapped channels and pads, supplies, instruments
     channel_faults: dict[str, ChannelFault] = Field(default_factory=dict)  # by LoopSource, AdcInput
     pulse_settling_s: Positive = 5.0e-9  # time constant of the line drivers
     wave_settling_s: Positive = 10.0e-6  # of the waveform DACs
@@ -116,6 +124,9 @@ class SimSettings(BaseModel):
     loop_noise_sd_volts: NotNegative = 0.2e-3  # at each layer's output, before the rectifier
     loop_noise_bandwidth_hz: Annotated[float, Field(gt=0, le=1e4)] = 100.0  # held 1 / (2 bandwidth)
     tia_saturation_volts: Positive = 2.5
+
+    # what surrounds the board: supplies, temperature, instruments
+    bench: BenchSettings = BenchSettings()
 
     # planted values; None is drawn
     loop_gain_drift: Factor | None = None  # factor on drift_rate_per_s
@@ -152,13 +163,26 @@ class SimSettings(BaseModel):
             raise ValueError(f"dac_offset_margin_codes must be at least {offset:g}")
         if WAVE_WORDS * self.word_update_s + self.wave_settling_s > self.tick_us_min * 1e-6:
             raise ValueError("tick_us_min must leave time for 18 word updates and the settling")
+        pads = self.board_faults.pads_swapped
+        if pads is not None and f"swapped_{pads[0]}" in self.chip_faults.planted:
+            raise ValueError(f"board_faults.pads_swapped: bonds of {pads[0]}s are swapped already")
         if self.cells == "empirical" and self.swap_polarity:
             raise ValueError("swap_polarity cannot be had with empirical cells: no table is of it")
         if self.cells == "empirical" and self.chip_faults.reversed_polarity:
             raise ValueError("chip_faults.reversed_polarity cannot be had with empirical cells")
+        if self.cells == "empirical" and self.board_faults.pulse_width is not None:
+            raise ValueError("board_faults.pulse_width cannot be had with empirical cells")
         if self.cells == "empirical" and self.half_select_fraction > 0:
             raise ValueError("half_select_fraction must be 0 with empirical cells: not measured")
         return self
+
+    def wired(self, *, bonds: bool = True) -> ChipFaults:
+        """The faults between drivers and array: the board's own, with or without the chip's."""
+        faults = self.chip_faults if bonds else ChipFaults()
+        swapped = self.board_faults.pads_swapped
+        if swapped is None:
+            return faults
+        return faults.model_copy(update={f"swapped_{swapped[0]}": swapped[1:]})
 
     @classmethod
     def ideal(cls, **changes: Any) -> SimSettings:

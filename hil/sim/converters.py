@@ -108,6 +108,7 @@ class Converters:
     bits_kept: Codes  # of each DAC channel: those that follow the code
     bits_high: Codes  # those that are 1 whatever the code is
     dac_stuck: F64  # fraction that a broken channel gives whatever its code is, else NaN
+    reached_by: Codes  # of each DAC channel's output, the channel whose code it follows
     adc_stuck: F64  # code of a broken input, else NaN
 
     @classmethod
@@ -129,7 +130,8 @@ class Converters:
             * cut_normals(seed, STREAM_DAC, dacs, 1),
             dac_bow_codes=dac * settings.dac_bow_sd_codes * cut_normals(seed, STREAM_DAC, dacs, 2),
             adc_gain=adc * settings.adc_gain_sd * cut_normals(seed, STREAM_ADC, 4, 0)
-            + _off(settings.chip_faults.adc_reference, 4, slice(None)),
+            + _off(settings.chip_faults.adc_reference, 4, slice(None))
+            + _wrong_gain(settings.board_faults.adc_gain),
             adc_offset_codes=adc
             * settings.adc_offset_sd_codes
             * cut_normals(seed, STREAM_ADC, 4, 1),
@@ -139,8 +141,30 @@ class Converters:
             bits_kept=kept,
             bits_high=high,
             dac_stuck=_stuck(settings, names, dacs),
+            reached_by=_exchanged(settings.board_faults.partner, names, dacs),
             adc_stuck=_stuck(settings, _ADCS, 4) * description.code_max,
         )
+
+    def arriving(self, channels: Codes, codes: Codes) -> Codes:
+        """The codes (..., n) that the outputs of channels (n,) follow, all of them written.
+
+        They are another channel's where two of them have changed places.
+        """
+        if np.array_equal(self.reached_by[channels], channels):
+            return codes
+        places = {int(channel): k for k, channel in enumerate(channels)}
+        sources = [places.get(int(self.reached_by[c]), k) for k, c in enumerate(channels)]
+        return np.asarray(codes[..., sources])
+
+    def lone_unipolar(self, channel: int, codes: Codes) -> F64:
+        """`unipolar`, no other channel written: at rest if it is another that it follows."""
+        mine = self.reached_by[channel] == channel
+        return self.unipolar(channel, codes if mine else np.zeros_like(codes))
+
+    def lone_bipolar(self, channel: int, codes: Codes) -> F64:
+        """`bipolar`, no other channel written: at rest if it is another that it follows."""
+        mine = self.reached_by[channel] == channel
+        return self.bipolar(channel, codes if mine else np.full_like(codes, self.code_zero))
 
     def unipolar(self, channel: int | Codes, codes: Codes) -> F64:
         """Fraction of full scale that a unipolar DAC gives; it cannot go below zero."""
@@ -239,6 +263,22 @@ class Tia:
 def _off(deviation: float | None, count: int, where: int | slice) -> F64:
     out = np.zeros(count)
     out[where] = deviation or 0.0
+    return out
+
+
+def _wrong_gain(planted: tuple[str, float] | None) -> F64:
+    out = np.zeros(4)
+    if planted is not None:
+        out[_ADCS[planted[0]]] = planted[1]
+    return out
+
+
+def _exchanged(partner: dict[str, str], places: dict[str, int], count: int) -> Codes:
+    """Of each channel's output, the channel whose code it follows."""
+    out = np.arange(count)
+    for name, other in partner.items():
+        if name in places and other in places:
+            out[places[name]] = places[other]
     return out
 
 

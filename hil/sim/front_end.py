@@ -22,6 +22,8 @@ from hil.sim.product_path import ProductPath
 from hil.sim.pulse_grid import NOT_ON_GRID, GridPulse
 from hil.sim.read_law import REFERENCE_VOLTS
 from hil.sim.upsets import SAG, PowerLostError, PowerSupply
+from hil.sim.watch import Watch
+from hil.sim.watched_lines import Pulses, WatchedLines
 from protocols.hardware import BoardDescription
 from protocols.messages import Operation
 
@@ -47,10 +49,15 @@ class FrontEnd:
         self._chip = chip
         self._scales = description.converters
         self._tia = Tia.of(description, settings)
-        self.calibration = CalibrationPath(chip, converters, self._tia, description, settings)
-        self.lines = LinePath(chip, array, converters, self._tia, description, settings)
+        self.watched = WatchedLines(Watch(), description, settings)
+        parts = (self._tia, description, settings, self.watched)
+        self.calibration = CalibrationPath(chip, converters, *parts)
+        self.lines = LinePath(chip, array, converters, *parts)
         self.products = ProductPath(chip, array, converters, self._tia, description, settings)
         self._settling_s = settings.pulse_settling_s if effects.settling else 0.0
+        self._exchanged = not np.array_equal(converters.reached_by[:3], np.arange(3))
+        self._stretched = settings.board_faults.pulse_width or 1.0
+        self._loaded = settings.board_faults.pulse_amplitude or 1.0
         self._tick_ns = _ns(description.converters.width_tick_s)
         self._setup_ns = _ns(description.timing.pulse_overhead_s)
         self._read_ns = _ns(description.timing.read_s)
@@ -73,9 +80,16 @@ class FrontEnd:
         lasting = self._setup_ns + width_ticks * self._tick_ns + self._read_ns
         read_at = self._chip.now_ns + np.cumsum(lasting)
         pulse_s = (read_at - self._read_ns) / NANOSECONDS
-        gate, line = self._volts(operation, gate_code, line_code, width_ticks)
+        gate, amplitude = self._amplitudes(operation, gate_code, line_code)
         polarity = _polarity(operation)
-        width_s = width_ticks.astype(np.float64) * self._scales.width_tick_s
+        width_s = self._widths_s(width_ticks)
+        line = self._settled(amplitude, width_s)
+        if not self.watched.watch.nobody:
+            ends_ns = read_at - self._read_ns
+            lasting_ns = width_ticks * self._tick_ns
+            shown = Pulses(index, operation, gate, amplitude, width_s, ends_ns, lasting_ns)
+            self.watched.pulses(shown)
+            self.watched.reads(index, read_at, self._read_volts(read_code))
         if self._chip.cells.grid is not None:
             point = self._points(operation, gate_code, line_code, width_ticks)
             gate, line = self._chip.cells.grid.volts(point)
@@ -98,6 +112,9 @@ class FrontEnd:
     def read(self, index: Index, read_code: int, samples: int) -> Codes:
         """Sums of `samples` conversions of each cell, one cell after the other."""
         cell_at = self._chip.now_ns + np.arange(index.size) * samples * self._read_ns
+        if not self.watched.watch.nobody:
+            ends = self._chip.now_ns + self._read_ns * (1 + np.arange(index.size * samples))
+            self.watched.reads(index.repeat(samples), ends, self._read_volts(read_code))
         sums = np.zeros(index.size, np.int64)
         for part in _distinct(index, index.size):
             for sample in range(samples):
@@ -106,18 +123,41 @@ class FrontEnd:
         self._chip.advance_ns(index.size * samples * self._read_ns)
         return sums
 
+    def _amplitudes(self, operation: Codes, gate_code: Codes, line_code: Codes) -> tuple[F64, F64]:
+        """Gate and line voltage that each pulse at the edge of the array goes to."""
+        full = self._scales.pulse_full_scale_volts
+        channel = np.where(operation == Operation.RESET, Dac.SOURCE_LINE, Dac.BIT_LINE)
+        gate_code, line_code = self._arriving(channel, gate_code, line_code)
+        gate = full * self.converters.unipolar(Dac.WORD_LINE, gate_code)
+        line = full * self.converters.unipolar(channel, line_code) * self._loaded
+        return gate, line
+
+    def _arriving(self, channel: Codes, gate_code: Codes, line_code: Codes) -> tuple[Codes, Codes]:
+        """The codes that the outputs follow: the line that is not pulsed is written with 0."""
+        if not self._exchanged:
+            return gate_code, line_code
+        written = np.zeros((channel.size, 3), np.int64)
+        written[:, Dac.WORD_LINE] = gate_code
+        pulse = np.arange(channel.size)
+        written[pulse, channel] = line_code
+        out = self.converters.arriving(np.arange(3), written)
+        return out[:, Dac.WORD_LINE], out[pulse, channel]
+
     def _volts(
         self, operation: Codes, gate_code: Codes, line_code: Codes, width_ticks: Codes
     ) -> tuple[F64, F64]:
-        """Gate and line voltage of each pulse at the edge of the array."""
-        full = self._scales.pulse_full_scale_volts
-        channel = np.where(operation == Operation.RESET, Dac.SOURCE_LINE, Dac.BIT_LINE)
-        gate = full * self.converters.unipolar(Dac.WORD_LINE, gate_code)
-        line = full * self.converters.unipolar(channel, line_code)
-        if self._settling_s > 0.0:
-            width_s = width_ticks.astype(np.float64) * self._scales.width_tick_s
-            line *= -np.expm1(-width_s / self._settling_s)
-        return gate, line
+        """Gate and line voltage that each pulse has reached when it ends."""
+        gate, amplitude = self._amplitudes(operation, gate_code, line_code)
+        return gate, self._settled(amplitude, self._widths_s(width_ticks))
+
+    def _widths_s(self, width_ticks: Codes) -> F64:
+        return width_ticks.astype(np.float64) * self._scales.width_tick_s * self._stretched
+
+    def _settled(self, line: F64, width_s: F64) -> F64:
+        """What a pulse has reached of its voltage when it ends."""
+        if self._settling_s <= 0.0:
+            return line
+        return np.asarray(line * -np.expm1(-width_s / self._settling_s))
 
     def off_grid(
         self, operation: Codes, gate_code: Codes, line_code: Codes, width_ticks: Codes
@@ -177,10 +217,14 @@ class FrontEnd:
         per_code = self._scales.pulse_full_scale_volts / self.converters.code_max
         return read_code * per_code, round(REFERENCE_VOLTS / per_code) * per_code
 
+    def _read_volts(self, read_code: int) -> float:
+        """What the bit-line driver gives during a read."""
+        drive = self.converters.lone_unipolar(Dac.BIT_LINE, np.asarray([read_code]))[0]
+        return float(self._scales.pulse_full_scale_volts * drive)
+
     def _convert(self, index: Index, at_ns: Codes, read_code: int) -> Codes:
         """One conversion of each of distinct cells; `at_ns` is the end of each."""
-        codes = np.asarray([read_code])
-        volts = self._scales.pulse_full_scale_volts * self.converters.unipolar(Dac.BIT_LINE, codes)
+        volts = self._read_volts(read_code)
         siemens = self.array.read(index, at_ns / NANOSECONDS)
         amperes = self.array.law.over_voltage(siemens, *self._nominal_volts(read_code)) * volts
         amperes = self._tia.through(index % self.array.columns, amperes) + self._tia.hum(at_ns)

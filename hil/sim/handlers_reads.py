@@ -76,10 +76,13 @@ def line_check(machine: Machine, request: m.LineCheckRequest) -> m.LineCheckResp
     machine.runs.require_idle()
     _check_room(machine, request, m.LineCheckResponse)
     check_read_code(machine, request.read_code)
+    gate_max = machine.hard_limits.of_operation(m.Operation.SET).gate_max
     for number, entry in enumerate(request.entries):
         _check_line(machine, 1, number, entry.driven, entry.line)
         if entry.probe <= m.LineProbe.FAR_WORD_LINE:
             _check_line(machine, 3, number, entry.probe, entry.probed)
+        elif entry.probe == m.LineProbe.CURRENT and entry.probed > gate_max:
+            raise RefusedError("over_limit", 3, number, entry.probed, gate_max)
     asked = [(e.driven, e.line, e.probe, e.probed) for e in request.entries]
     sums = machine.front_end.lines.check(
         np.array(asked, np.int64).reshape(-1, 4), request.read_code, request.samples

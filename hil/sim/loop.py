@@ -111,7 +111,7 @@ class AnalogLoop:
     def preset(self, x_codes: Codes) -> F64:
         """Voltages (n, 2) that the initial-condition channels give."""
         channels = np.array([Dac.INITIAL, Dac.INITIAL + 1])
-        fraction = self._converters.bipolar(channels, x_codes)
+        fraction = self._converters.bipolar(channels, self._converters.arriving(channels, x_codes))
         volts = self._description.converters.initial_full_scale_volts * fraction
         bound = self.stages.integrator_clamp
         return np.clip(volts, -bound, bound)

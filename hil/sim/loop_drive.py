@@ -78,9 +78,12 @@ def drive_of(
     width = description.loop.hidden_width
     lag = _lags(settings, width, waves.tick_s)
     channels = np.arange(Dac.EMBEDDING, Dac.EMBEDDING + width)
-    drift = _late(converters.bipolar(Dac.DRIFT, waves.drift)[:, None], lag[0])
-    score = _late(converters.bipolar(Dac.SCORE, waves.score)[:, None], lag[1])
-    embedding = _late(converters.bipolar(channels, waves.embedding[:, :width]), lag[4:])
+    words = np.array([Dac.DRIFT, Dac.SCORE])
+    held = converters.arriving(words, np.stack([waves.drift, waves.score], axis=1))
+    drift = _late(converters.bipolar(Dac.DRIFT, held[:, 0])[:, None], lag[0])
+    score = _late(converters.bipolar(Dac.SCORE, held[:, 1])[:, None], lag[1])
+    codes = converters.arriving(channels, waves.embedding[:, :width])
+    embedding = _late(converters.bipolar(channels, codes), lag[4:])
     noise = slice(Dac.NOISE, Dac.NOISE + 2)
     return Drive(
         rate=errors.drift_rate_per_s * (drift + errors.drift_zero) - errors.leak_per_s,

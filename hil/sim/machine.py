@@ -30,6 +30,7 @@ class Machine:
 
     def __init__(self, description: BoardDescription, settings: SimSettings, chip: Chip) -> None:
         _check(description)
+        settings.board_faults.check_places(description.rows, description.columns)
         self.description = description
         self.settings = settings
         self.chip = chip

@@ -42,6 +42,9 @@ from protocols.hardware import BoardDescription
 
 F64 = NDArray[np.float64]
 
+_Block = tuple[str, int, int, int]
+"""What is in the socket, first cell, shape."""
+
 MOMENT = 1.05
 """Ratio of the times since the last pulse at which a block is looked at (this project's choice)."""
 
@@ -72,7 +75,7 @@ class ProductPath:
         self._read_ns = round(description.timing.read_s * NANOSECONDS)
         self._vector_ns = round(description.timing.vector_s * NANOSECONDS)
         self.saturated = 0
-        self._known: dict[tuple[int, ...], tuple[tuple[float, float, int], tuple[F64, F64]]] = {}
+        self._known: dict[_Block, tuple[tuple[float, float, int], tuple[F64, F64]]] = {}
 
     def multiply(
         self, corner: tuple[int, int], columns: int, codes: Codes, scale: int, samples: int
@@ -127,7 +130,8 @@ class ProductPath:
         last_s = float(state["last_pulse_time_s"][flat].max())
         at_s = moment(last_s, self._chip.now_s)
         pulses = int(state["pulse_count"][flat].sum(dtype=np.int64))
-        block, when = (int(flat[0]), *index.shape), (at_s, last_s, pulses)
+        block = (self._chip.fitted, int(flat[0]), *index.shape)
+        when = (at_s, last_s, pulses)
         known = self._known.pop(block, None)
         if known is None or known[0] != when:
             known = when, self._taken(index, at_s)

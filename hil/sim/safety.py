@@ -58,6 +58,11 @@ class Safety:
         self.reason = SafeReason.NONE
         return self._armed_until_ns
 
+    def spare_arming(self, duration_ns: int) -> None:
+        """Time that was spent on a request, and does not count for the arming."""
+        if self._armed_until_ns is not None:
+            self._armed_until_ns += duration_ns
+
     def make_safe(self, reason: SafeReason) -> None:
         """End the arming. A fault or an open interlock is not covered up by a lesser reason."""
         self._armed_until_ns = None

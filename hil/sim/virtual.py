@@ -178,6 +178,10 @@ class VirtualFrontEnd(BackDoors):
         super()._take_back(duration_ns)
         self._power_up_ns -= duration_ns
 
+    def _hold_clock(self, duration_ns: int) -> None:
+        super()._hold_clock(duration_ns)
+        self._power_up_ns += duration_ns
+
     # --- time, safety ----------------------------------------------------------------------------
 
     def _pass_time(self, time_ns: int) -> None:

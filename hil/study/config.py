@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from hil.config import BenchConfig, Name, validated_config
+from hil.chip_section import Name
+from hil.config import BenchConfig, validated_config
 from hil.sim.effects import Effects
 from hil.study.axes import AXES, MAX_POINTS, Values, read_values
 from hil.study.columns import FIGURES
@@ -20,7 +21,9 @@ from protocols.files import parse_yaml, read_text
 from protocols.hardware import MAX_FILE_BYTES, explain
 
 EXAMPLES = Path(__file__).parent / "examples"
-OWN_BENCH_KEYS = ("board", "seed", "model", "runs", "boards", "chip")
+OWN_BENCH_KEYS = (
+    *("board", "boards", "name", "macros", "seed", "model", "runs", "curves", "chip"),
+)
 """Of a bench file: what a study sets itself."""
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]

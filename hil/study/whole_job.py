@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from calibration.placement import Placement
 from hil.bench import Bench
-from hil.config import BenchConfig, ChipSection
+from hil.chip_section import ChipSection
+from hil.config import BenchConfig
 from hil.jobs import rows
 from hil.jobs.bring_up import bring_up
 from hil.jobs.session import session
@@ -55,7 +56,7 @@ def _placed(config: BenchConfig, point: Point, folder: Path) -> BenchConfig:
     changes: dict[str, Any] = {
         "board": "sim",
         "runs": folder / "runs",
-        "boards": folder / "boards",
+        "curves": folder / "boards",
         "chip": ChipSection(id="study", folder=folder / "chips"),
     }
     if point.dac_bits is not None:

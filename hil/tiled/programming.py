@@ -207,7 +207,12 @@ def _folder(
         resume.take_up()
         return resume
     run = RunFolder.create(
-        config.runs, NETWORK_KIND, parameters=parameters, seed=config.seed, bench_text=bench_text
+        config.runs,
+        NETWORK_KIND,
+        parameters=parameters,
+        seed=config.seed,
+        bench_text=bench_text,
+        board=config.name,
     )
     save_config(run, config)
     return run

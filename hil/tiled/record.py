@@ -153,7 +153,8 @@ def latest_network(config: BenchConfig, path: Path | None = None) -> tuple[Tiled
 
 def _latest(config: BenchConfig) -> RunFolder:
     for run in RunFolder.all(config.runs):
-        if run.kind == NETWORK_KIND and run.status == DONE:
+        here = run.info.get("on") == config.name
+        if here and run.kind == NETWORK_KIND and run.status == DONE:
             return run
     raise RecordError(
         f"{config.runs}: no tiled network has been programmed yet; use hil program first, with the "

@@ -57,6 +57,7 @@ class ToyMacro:
         self.limits.check(batch)
         self.calls += 1
         self.batches.append((batch, label))
+        self.doubtful = np.zeros(len(batch), np.bool_)
         if self.dry_run:
             return np.full(len(batch), np.nan)
         self.time_s += 1e-4 * len(batch)

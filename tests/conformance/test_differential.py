@@ -200,7 +200,7 @@ def referred(draw):
         st.integers(0, 2),
         st.integers(0, 128),
         st.integers(0, 4),
-        st.integers(0, 129),
+        st.one_of(st.integers(0, 129), st.integers(2900, 2930)),
     )
     return [
         draw(products()),

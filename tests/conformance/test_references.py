@@ -175,3 +175,12 @@ def test_line_checks_stay_at_the_read_level_and_inside_the_array(target, wire, l
         (ArrayLine.BIT_LINE, 0, LineProbe.FAR_WORD_LINE, limits.columns),
     ):
         assert wire.refused(line_check(wrong))[0] == "out_of_range"
+
+
+def test_the_gates_of_a_current_have_a_code_of_their_own(target, wire, limits):
+    column = (ArrayLine.SOURCE_LINE, 3, LineProbe.CURRENT)
+    found = means(wire, line_check((*column, 0), (*column, limits.set_gate_max), (*column, 1)))
+    if "known cells" in target.features:
+        np.testing.assert_allclose(found[1], found[0], atol=5)
+        assert found[2] < 5  # closed gates
+    assert wire.refused(line_check((*column, limits.set_gate_max + 1)))[0] == "over_limit"

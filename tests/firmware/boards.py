@@ -87,7 +87,8 @@ class _SocketBoard:
             if time.monotonic() > deadline:
                 raise TimeoutError("the board does not answer hello")
             with contextlib.suppress(TimeoutError):
-                self.line.sendall(hello)
+                if not out:  # while an answer comes in, another hello would only be in its way
+                    self.line.sendall(hello)
                 out += self.line.recv(65536)
         self.line.settimeout(ANSWER_S)
         self.line.sendall(frame.encode(frame.Frame(0, 0, KeepAliveRequest.CODE, b"")))
@@ -169,6 +170,7 @@ class QemuBoard(_SocketBoard):
         self, folder: Path, image: str, physics: Physics | None = None, trace: Path | None = None
     ) -> None:
         """`image` is below firmware/build; `trace` gets every register write."""
+        self._monitor = folder / "monitor"
         server = None
         if physics:
             for name in ("semi_req", "semi_rsp"):
@@ -179,7 +181,8 @@ class QemuBoard(_SocketBoard):
         command = [
             *("setpriv", "--pdeathsig", "KILL", "qemu-system-arm", "-M", "netduinoplus2"),
             *("-kernel", str(FIRMWARE / "build" / image), "-display", "none"),
-            *("-monitor", "none", "-chardev", f"socket,id=s0,fd={far.fileno()}"),
+            *("-monitor", "unix:monitor,server=on,wait=off"),
+            *("-chardev", f"socket,id=s0,fd={far.fileno()}"),
             *("-serial", "chardev:s0", "-icount", "shift=2"),
         ]
         if physics:
@@ -191,6 +194,16 @@ class QemuBoard(_SocketBoard):
         )
         far.close()
         super().__init__(near, server)
+
+    def reset(self) -> None:
+        """The reset line of the controller is pulled, whatever it is at."""
+        with socket.socket(socket.AF_UNIX) as monitor:
+            monitor.connect(str(self._monitor))
+            monitor.sendall(b"system_reset\n")
+            monitor.settimeout(ANSWER_S)
+            seen = b""
+            while seen.count(b"(qemu)") < 2:
+                seen += monitor.recv(4096)
 
     def close(self) -> None:
         self.line.close()

@@ -10,11 +10,12 @@ import pytest
 from hil.sim.board import make_board
 from hil.sim.chip import Chip
 from protocols import messages as m
+from protocols.board_map import BoardMap, load_map
 from tests.firmware import dialogue
 from tests.firmware.boards import QemuBoard
 from tests.firmware.dialogue import Host
 from tests.firmware.physics import Physics
-from tests.firmware.trace import PINS, Trace
+from tests.firmware.trace import Lines, Trace
 
 pytestmark = [pytest.mark.usefixtures("emulator"), pytest.mark.slow]
 
@@ -30,13 +31,12 @@ def sim_image(tmp_path, description, settings):
     board.close()
 
 
-def start(folder, image, pins=PINS):
+def start(folder, image, board=None):
     """The shipped image and what follows its lines."""
     path = folder / "trace"
-    board = QemuBoard(folder, image, trace=path)
-    host = Host(board)
+    host = Host(QemuBoard(folder, image, trace=path))
     assert host.hello().port == m.Port.STM32F407
-    return host, Trace(path, pins)
+    return host, Trace(path, board)
 
 
 @pytest.fixture
@@ -47,16 +47,11 @@ def hw_image(tmp_path):
 
 
 @pytest.fixture
-def spi_image(tmp_path, make):
-    """The same for a board whose DAC 9 stands on SPI 3."""
-    pins = tmp_path / "pins.toml"
-    text = PINS.read_text(encoding="utf-8")
-    pins.write_text(
-        text.replace('din = "PF5"', 'spi = 3\ndin = "PC12"').replace('"PF3"', '"PC10"'),
-        encoding="utf-8",
-    )
-    make("arm", PINS=pins, ARM="build/arm_spi")
-    host, trace = start(tmp_path, "arm_spi/fw_hw.elf", pins)
+def published_image(tmp_path, make):
+    """The same for the published pins, where every DAC is bit-banged."""
+    make("arm", WIRING="published", ARM="build/arm_published")
+    published = load_map(wiring="published")
+    host, trace = start(tmp_path, "arm_published/fw_hw.elf", published)
     yield host, trace
     host.board.close()
 
@@ -105,17 +100,104 @@ def settle(host: Host) -> None:
     assert host.ask(m.StatusRequest())[0] == 0
 
 
-def test_power_up_leaves_every_output_safe(hw_image):
-    _, trace = hw_image
+def safe_codes(lines):
+    """What has to be at each output that the firmware drives while nothing is to be driven."""
+    assert {lines.channel(name) for name in LOOP_CHANNELS} == {2048}
+    assert {lines.channel(f"{name} line") for name in ("word", "bit", "source")} == {0}
+    assert {lines.channel(f"initial {axis}") for axis in "12"} == {2048}
+
+
+@pytest.mark.parametrize("wiring", ["hw_image", "published_image"])
+def test_power_up_leaves_every_output_safe(wiring, request):
+    _, trace = request.getfixturevalue(wiring)
+    trace.lines.quiet = True
     events = trace.follow()
     lines = trace.lines
     assert all(dac.powered for dac in lines.dacs.values())
-    words = [event for event in events if event[0] == "word"]
-    assert [word for _, _, word in words[:10]] == [0xF010] * 10
-    assert {lines.channel(name) for name in LOOP_CHANNELS} == {2048}
-    assert {lines.channel(f"{name} line") for name in ("word", "bit", "source")} == {0}
+    safe_codes(lines)
     assert not any(lines.switches.values())
     assert lines.select[2] == 0
+    first = next(k for k, event in enumerate(events) if event[0] == "word")
+    assert ("select", 2, 0) in events[:first], "the array is grounded before a DAC gets a word"
+    enabled = [k for k, event in enumerate(events) if event[2:] == (0xF010,)]
+    assert len(enabled) == 10
+    told = {(dac, word >> 12): word & 0xFFF for _, dac, word in events[first : enabled[0]]}
+    for channel in lines.board.dac_channels:
+        place = (channel.dac, "ABCD".index(channel.output))
+        assert told[place] == (channel.safe_code or 0), f"{place} is enabled before its zero"
+
+
+def test_pull_downs_are_tried_when_everything_is_safe(hw_image):
+    _, trace = hw_image
+    events = trace.follow()
+    tried = [k for k, event in enumerate(events) if event[0] == "pulled up"]
+    pulled = {line.pin for line in trace.lines.board.mcu_lines if line.pull == "down"}
+    inputs = {"PC13", "PA10"}  # interlock and UART are pulled up for good
+    assert {events[k][1] for k in tried} == pulled | inputs
+    after = [k for k in tried if events[k][1] not in inputs]
+    assert min(after) > max(k for k, event in enumerate(events) if event[2:] == (0xF010,))
+
+
+def test_a_reset_in_the_middle_of_a_pulse_leaves_nothing_driven(hw_image, tmp_path):
+    """The trace up to the pulse, cut there, and what the program does when it starts again."""
+    host, _ = hw_image
+    trace = Trace(tmp_path / "trace")
+    power_up = trace.writes()
+    assert host.ask(m.ArmRequest(1000))[0] == 0
+    pulse = m.PulseReadRequestEntry(17, 99, m.Operation.FORM, 1000, 1234, 50000)
+    assert host.ask(m.PulseReadRequest(163, (pulse,)))[0] == 0
+    lines = Lines(load_map())
+    for address, value in [*power_up, *trace.writes()]:
+        lines.write(address, value)
+        if lines.window:
+            break
+    assert lines.driven() == ["a line of the array", "the pulse window"]
+    lines.restart()
+    assert lines.driven() == [], "the resistors and the cleared latches hold it"
+    assert lines.channel("bit line") == 1234, "while the DACs still put the pulse out"
+    lines.quiet = True
+    for address, value in power_up:
+        lines.write(address, value)
+    safe_codes(lines)
+
+
+def test_without_cleared_latches_a_reset_would_leave_a_line_driven(hw_image):
+    """What the model of the reset is worth: it finds a board that is drawn otherwise."""
+    _, trace = hw_image
+    drawn = load_map().drawn
+    reset = drawn.reset.model_copy(update={"also_clears": ()})
+    lines = Lines(BoardMap(drawn.model_copy(update={"reset": reset})))
+    for address, value in trace.writes():
+        lines.write(address, value)
+    lines.select[2] = 3
+    lines.dacs[5].outputs[1] = 163
+    lines.restart()
+    assert lines.driven() == ["a line of the array"]
+
+
+def test_a_reset_in_the_middle_of_a_run_leaves_nothing_driven(hw_image):
+    host, trace = hw_image
+    rng = np.random.default_rng(2)
+    requests = [*dialogue.waves(rng, 20, noise=0), *dialogue.layers(), *dialogue.initial(rng, 50)]
+    for request in requests:
+        assert host.ask(request)[0] == 0
+    assert host.ask(m.RunRequest(1, 0, 50, 20, m.Noise.NONE, 0, 0, 0, 0))[0] == 0
+    deadline = time.monotonic() + 20
+    while not any(trace.lines.switches.values()):
+        trace.follow()
+        assert time.monotonic() < deadline
+    restarts = trace.lines.restarts
+    host.board.reset()
+    assert host.hello(nonce=6).safe_reason == m.SafeReason.POWER_UP
+    settle(host)
+    before = True
+    for address, value in trace.writes():
+        trace.lines.write(address, value)
+        if before and trace.lines.restarts > restarts:
+            before, trace.lines.quiet = False, True
+    assert trace.lines.restarts == restarts + 1
+    assert not any(trace.lines.switches.values())
+    safe_codes(trace.lines)
 
 
 def test_a_pulse_drives_its_lines_in_order(hw_image):
@@ -130,6 +212,7 @@ def test_a_pulse_drives_its_lines_in_order(hw_image):
         ("select", 2, 1),
         ("word", 5, 0x0000 | 1000),
         ("word", 5, 0x1000 | 1234),
+        ("pulse", 10_000),  # 10 us of a timer that QEMU runs at 1 GHz
         ("word", 5, 0x1000),
         ("select", 2, 3),
         ("word", 5, 0x0000 | 2913),
@@ -142,8 +225,9 @@ def test_a_pulse_drives_its_lines_in_order(hw_image):
     pulse = m.PulseReadRequestEntry(1, 2, m.Operation.RESET, 1000, 1234, 500)
     assert host.ask(m.PulseReadRequest(163, (pulse,)))[0] == 0
     events = trace.follow()
-    assert events[2:6] == [
-        ("select", 2, 2), ("word", 5, 1000), ("word", 5, 0x2000 | 1234), ("word", 5, 0x2000),
+    assert events[2:7] == [
+        ("select", 2, 2), ("word", 5, 1000), ("word", 5, 0x2000 | 1234), ("pulse", 10_000),
+        ("word", 5, 0x2000),
     ]  # fmt: skip
 
 
@@ -241,7 +325,7 @@ def test_refused_pulses_move_no_line(hw_image):
     assert trace.follow() == []
 
 
-@pytest.mark.parametrize("wiring", ["hw_image", "spi_image"])
+@pytest.mark.parametrize("wiring", ["hw_image", "published_image"])
 def test_a_run_updates_all_words_of_a_tick_together(wiring, request):
     host, trace = request.getfixturevalue(wiring)
     ticks, count = 6, 2

@@ -116,4 +116,4 @@ def test_no_interrupt_in_qemu_is_longer_than_its_bound(listing, emulator, tmp_pa
         counted = found[passages[0]][passages[1]]
         bound = Listing(listing, without, waits=False).worst(function)
         print(f"{case}: {counted} executed, {bound} at most")
-        assert 0.5 * bound < counted <= bound
+        assert 0.4 * bound < counted <= bound  # the bound has both SPI buses, a tick writes one

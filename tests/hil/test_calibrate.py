@@ -39,7 +39,7 @@ PNG = b"\x89PNG"
 def config_in(folder: Path, **changes) -> BenchConfig:
     config = BenchConfig()
     chip = config.chip.model_copy(update={"folder": folder / "chips"})
-    places = {"boards": folder / "boards", "runs": folder / "runs", "chip": chip}
+    places = {"curves": folder / "boards", "runs": folder / "runs", "chip": chip}
     return config.with_changes(**places | changes)
 
 

@@ -36,6 +36,7 @@ OPTIONS = {
     "report": ("RUN", "--bench", "--json"),
     "report headline": ("MODEL", "--components", "--power-watts", "--out", "--json"),
     "characterise": (*COMMON, "--board", "--dry-run", "--cells", "[KIND]..."),
+    "bringup": (*COMMON, "--board", "--only", "--from", "--yes", "--resume", "--dry-run"),
     "sim": ("fit",),
     "sim fit": ("DATA_FOLDER", "--out", "--model", "--json"),
 }

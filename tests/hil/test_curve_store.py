@@ -54,7 +54,7 @@ def watch() -> Watch:
 
 @pytest.fixture
 def config(tmp_path: Path) -> BenchConfig:
-    return BenchConfig().with_changes(boards=tmp_path / "boards", runs=tmp_path / "runs")
+    return BenchConfig().with_changes(curves=tmp_path / "boards", runs=tmp_path / "runs")
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def keep(config, identity, watch, shift: float = 3.0, **changes):
 
 def test_what_is_kept_comes_back(config, identity, watch):
     kept = keep(config, identity, watch, temperature_celsius=23.5, age_limit_days=30.0)
-    assert kept.path.parent == config.boards / "1"
+    assert kept.path.parent == config.curves / "1"
     assert (kept.time, kept.temperature_celsius, kept.age_limit_days) == (START, 23.5, 30.0)
     assert kept.result == {"bench_s": 1.0}
     np.testing.assert_array_equal(
@@ -225,7 +225,7 @@ def test_bounds(config, identity, watch):
     kept = keep(config, identity, watch)
     with pytest.raises(RecordError, match="dated later than now"):
         keep(config, identity, watch)
-    other = CurveStore(config.boards, 2, watch)
+    other = CurveStore(config.curves, 2, watch)
     other.folder.mkdir(parents=True)
     (other.folder / kept.path.name).write_bytes(kept.path.read_bytes())
     with pytest.raises(CalibrationError, match="it is of board '1'"):

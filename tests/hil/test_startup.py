@@ -73,7 +73,9 @@ def test_the_checks_alone(capsys):
     assert run(["check", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["passed"] is True
-    assert found["stages"]["chip"] == "the map is that of this chip"
+    assert found["stages"]["chip"].startswith("the map is that of this chip: score")
+    assert found["identity"]["verdict"] == "same"
+    assert found["identity"]["accept_rate"] < 1e-6
     assert run(["check", "--json", "--chip-faults", "absent"]) == ChipError.exit_code
     assert json.loads(capsys.readouterr().out)["findings"][0]["fault"] == "absent"
     assert run(["check", "--chip-faults", "mains"]) == CalibrationError.exit_code
@@ -118,6 +120,49 @@ def test_another_chip_is_told_by_the_map_on_record():
     path.write_text(json.dumps(text | {"result": {"rows_siemens": "x"}}))
     with pytest.raises(RecordError, match="no map of lines"):
         recorded_map(store)
+
+
+def test_a_chip_that_another_one_was_put_for_is_taken_when_the_operator_says_so(capsys):
+    assert run(["check"]) == 0
+    assert run(["check", "--chip-faults", "other_chip=99"]) == ChipError.exit_code
+    err = " ".join(capsys.readouterr().err.split())
+    assert "this is not chip sim-001: score" in err
+    assert run(["check", "--accept", "--chip-faults", "other_chip=99"]) == 0
+    assert run(["check", "--chip-faults", "other_chip=99"]) == 0
+    assert run(["check"]) == ChipError.exit_code  # the first one is the other one now
+    store = ChipStore.of(BenchConfig())
+    assert [store.load(p).result["identity"] for p in store.history(LINE_MAP)] == [
+        "first",
+        "accepted",
+    ]
+
+
+def test_a_map_that_could_not_be_told_is_kept_but_not_compared_with():
+    with Bench.open(config()) as bench:
+        check_bench(bench)
+        store = ChipStore.of(bench.config)
+        first = recorded_map(store)
+        cells = np.random.default_rng(1).uniform(5e-6, 2e-4, (128, 128))
+        bench.simulated.set_conductances(cells)  # nothing is left to know it by
+        found = check_bench(bench)
+    assert found.findings == ()
+    assert found.identified.verdict == "unknown"
+    assert any("cannot be told from another one" in text for text in found.skipped)
+    assert len(store.history(LINE_MAP)) == 2
+    np.testing.assert_array_equal(recorded_map(store).lines.rows, first.lines.rows)
+
+
+def test_the_map_of_a_programmed_chip_is_renewed_with_its_cells():
+    with Bench.open(config()) as bench:
+        check_bench(bench)
+        cells = np.full((128, 128), np.nan)
+        cells[10:40, 5:60] = 1e-4
+        bench.simulated.set_conductances(cells)
+        assert check_bench(bench).identified.verdict == "same"
+        store = ChipStore.of(bench.config)
+        kept = recorded_map(store).cells
+    assert len(store.history(LINE_MAP)) == 2
+    assert (kept.unformed(1e-6) == np.isnan(cells)).all()
 
 
 def form_two_rows(monkeypatch, *, checked: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -14,10 +14,13 @@
 #define ALTERNATE       2u
 #define ANALOG          3u
 #define HZ_PER_MHZ      1000000u
+#define PULL_UP         1u
+#define PULL_NS         20000u /* some ten time constants of a weak pull-up and 100 pF */
 
 typedef struct {
     gpio_t *port;
     uint32_t pins;
+    uint32_t high; /* those that idle high */
 } output_t;
 
 static const output_t OUTPUTS[] = OUTPUT_PINS;
@@ -28,6 +31,7 @@ static void set_mode(gpio_t *port, uint32_t number, uint32_t mode) {
 
 static void init_pins(void) {
     for (uint32_t i = 0; i < sizeof OUTPUTS / sizeof OUTPUTS[0]; i++) {
+        OUTPUTS[i].port->BSRR = OUTPUTS[i].high; /* before they are outputs */
         for (uint32_t number = 0; number < 16; number++) {
             if ((OUTPUTS[i].pins >> number & 1u) != 0) {
                 set_mode(OUTPUTS[i].port, number, OUTPUT);
@@ -35,7 +39,8 @@ static void init_pins(void) {
             }
         }
     }
-    INTERLOCK_PORT.PUPDR |= 1u << (2u * 13u); /* a broken wire is an open interlock */
+    /* A broken wire is an open interlock. */
+    INTERLOCK_PORT.PUPDR |= PULL_UP << (2u * INTERLOCK_PIN);
     for (uint32_t number = 0; number < 4; number++) {
         set_mode(&GPIOC, number, ANALOG);
     }
@@ -78,6 +83,36 @@ void analog_switches(uint32_t closed) {
 
 bool analog_interlock_closed(void) {
     return (INTERLOCK_PORT.IDR & INTERLOCK) == 0;
+}
+
+/* The controller's own weak pull-up against the resistor on the board. */
+static bool pull_holds(gpio_t *port, uint32_t number) {
+    const uint32_t mode = port->MODER;
+    const uint32_t pull = port->PUPDR;
+    const uint32_t mask = 3u << (2u * number);
+    port->PUPDR = (pull & ~mask) | PULL_UP << (2u * number);
+    port->MODER = mode & ~mask;
+    system_wait_ns(PULL_NS);
+    const bool low = (port->IDR >> number & 1u) == 0;
+    port->MODER = mode;
+    port->PUPDR = pull;
+    return low;
+}
+
+bool analog_pulls_hold(void) {
+    static const struct {
+        gpio_t *port;
+        uint32_t pins;
+    } HELD[] = PULL_DOWN_PINS;
+    bool hold = true;
+    for (uint32_t i = 0; i < sizeof HELD / sizeof HELD[0]; i++) {
+        for (uint32_t number = 0; number < 16; number++) {
+            if ((HELD[i].pins >> number & 1u) != 0) {
+                hold = pull_holds(HELD[i].port, number) && hold;
+            }
+        }
+    }
+    return hold;
 }
 
 uint16_t analog_convert(uint8_t input, uint16_t *code) {

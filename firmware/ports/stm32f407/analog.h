@@ -50,6 +50,10 @@ void analog_select_line(uint8_t number, uint16_t line);
 void analog_switches(uint32_t closed);
 bool analog_interlock_closed(void);
 
+/* Whether the resistors that hold the switches open, the pulse path closed and the rows cleared
+ * while no program runs are there. Outputs have to be safe: each line lets go for a moment. */
+bool analog_pulls_hold(void);
+
 /* One conversion; a fault number. */
 uint16_t analog_convert(uint8_t input, uint16_t *code);
 

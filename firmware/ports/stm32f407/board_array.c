@@ -5,15 +5,16 @@
 #include "rows.h"
 #include "system.h"
 
-#define READ_GATE_CODE BOARD_SET_GATE_MAX /* an open gate, as for a SET */
-
 static const dac_channel_t WORD_LINE = CHANNEL_WORD_LINE;
 static const dac_channel_t BIT_LINE = CHANNEL_BIT_LINE;
 static const dac_channel_t SOURCE_LINE = CHANNEL_SOURCE_LINE;
 
+_Static_assert(READ_GATE_CODE <= BOARD_SET_GATE_MAX && MULTIPLY_GATE_CODE <= BOARD_SET_GATE_MAX,
+               "the gates of reads and products are drawn above the limit of a SET");
+
 uint16_t board_batch(board_t *board) {
     (void)board;
-    return 1;
+    return PULSES_PER_STEP;
 }
 
 static void select_cell(uint16_t row, uint16_t column, uint8_t mode) {
@@ -30,10 +31,15 @@ static void release_cell(void) {
     analog_select(SELECT_MODE, MODE_GROUNDED);
 }
 
-static uint16_t read_cell(uint16_t read_code, uint8_t samples, uint32_t *sum) {
-    dac_write(WORD_LINE, READ_GATE_CODE);
+static uint16_t read_behind(uint16_t gate_code, uint16_t read_code, uint8_t samples,
+                            uint32_t *sum) {
+    dac_write(WORD_LINE, gate_code);
     dac_write(BIT_LINE, read_code);
     return analog_sum(ADC_READ, samples, sum);
+}
+
+static uint16_t read_cell(uint16_t read_code, uint8_t samples, uint32_t *sum) {
+    return read_behind(READ_GATE_CODE, read_code, samples, sum);
 }
 
 static uint16_t pulse_read(const board_pulse_t *pulse, uint16_t read_code, uint16_t *reading) {
@@ -117,7 +123,8 @@ uint16_t board_line_check(board_t *board, const board_line_t *lines, uint16_t co
     for (uint16_t i = 0; fault == FAULT_NONE && i < count; i++) {
         select_line(&lines[i]);
         if (lines[i].probe == LINE_PROBE_CURRENT) {
-            fault = read_cell(read_code, samples, &sums[i]);
+            const uint16_t gate = lines[i].probed != 0 ? lines[i].probed : READ_GATE_CODE;
+            fault = read_behind(gate, read_code, samples, &sums[i]);
         } else {
             dac_write(drivers[lines[i].driven], read_code);
             fault = analog_sum(ADC_READ, samples, &sums[i]);
@@ -159,7 +166,7 @@ uint16_t board_multiply(board_t *board, const board_block_t *block, const uint16
     uint16_t fault = FAULT_NONE;
     analog_select(SELECT_SCALE, block->scale);
     analog_select(SELECT_MODE, MODE_PRODUCT);
-    dac_write(WORD_LINE, READ_GATE_CODE);
+    dac_write(WORD_LINE, MULTIPLY_GATE_CODE);
     for (uint16_t v = 0; fault == FAULT_NONE && v < vectors; v++) {
         drive_rows(block, codes + (size_t)v * block->inputs);
         fault = convert_columns(block, sums + (size_t)v * block->columns);

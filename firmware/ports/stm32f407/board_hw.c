@@ -13,18 +13,22 @@
 #include "uart.h"
 
 static board_t the_board;
+static bool pulls_hold;
 
+/* In this order: switches open and the array's lines grounded, whatever the DACs still put out
+ * after a reset in the middle of a pulse; then every DAC at zero, then their outputs enabled. */
 board_t *image_board(void) {
     analog_init();
     analog_switches(0);
     analog_select(SELECT_MODE, MODE_GROUNDED);
     dac_init();
     rows_init();
+    pulls_hold = analog_pulls_hold();
     return &the_board;
 }
 
 bool image_start_fault(void) {
-    return the_system.watchdog_reset ||
+    return !pulls_hold || the_system.watchdog_reset ||
            (!the_system.emulated && the_system.clock_flags != CLOCK_ALL);
 }
 

@@ -7,9 +7,11 @@
 static gpio_t *const PORTS[DAC_PORTS] = DAC_PORT_REGISTERS;
 static const dac_pins_t PINS[DAC_COUNT] = DAC_PIN_TABLE;
 static const dac_channel_t WORDS[WORD_COUNT] = WORD_CHANNELS;
-static const dac_spi_t SPIS[] = DAC_SPI_TABLE; /* the last one is empty */
+static const dac_spi_t SPIS[] = DAC_SPI_TABLE;  /* the last one is empty */
+static const dac_bus_t BUSES[] = DAC_BUS_TABLE; /* as well */
 
-#define BITS 16u
+#define BITS        16u
+#define DACS_BANGED (DAC_ALL & ~DAC_SPI_SET)
 
 /* Lines of one kind of a set, port by port, as the lower half of BSRR. */
 typedef struct {
@@ -20,6 +22,7 @@ typedef struct {
     lines_t din;
     lines_t cs;
     lines_t clk;
+    uint32_t selects[DAC_BUSES + 1u]; /* of those on each bus, on its port */
 } set_t;
 
 static set_t loop_set; /* worked out once: it is wanted in an interrupt */
@@ -55,11 +58,27 @@ static void add(lines_t *lines, dac_pin_t pin) {
     lines->port[pin.port] |= 1u << pin.number;
 }
 
-/* Bit-banged ones of a set. */
+/* The port with the selects of a bus. */
+static gpio_t *select_port(const dac_bus_t *bus) {
+    return PORTS[PINS[__builtin_ctz(bus->dacs)].cs.port];
+}
+
+static uint32_t selects_of(uint16_t dacs) {
+    uint32_t selects = 0;
+    for (uint32_t i = 0; i < DAC_COUNT; i++) {
+        selects |= (dacs >> i & 1u) << PINS[i].cs.number;
+    }
+    return selects;
+}
+
+/* Lines of a set: those that are written here, and the selects on each bus. */
 static set_t set_of(uint16_t dacs) {
     set_t set = {0};
+    for (const dac_bus_t *bus = BUSES; bus->spi != 0; bus++) {
+        set.selects[bus - BUSES] = selects_of(dacs & bus->dacs);
+    }
     for (uint32_t i = 0; i < DAC_COUNT; i++) {
-        if (((dacs & ~DAC_SPI_SET) >> i & 1u) != 0) {
+        if (((dacs & DACS_BANGED) >> i & 1u) != 0) {
             add(&set.din, PINS[i].din);
             add(&set.cs, PINS[i].cs);
             add(&set.clk, PINS[i].clk);
@@ -86,7 +105,7 @@ static void send_by_spi(uint16_t dacs, const uint16_t words[DAC_COUNT]) {
 /* The data lines of every bit, first to go first: those that are 0 in the upper half of BSRR. */
 static void transpose(uint16_t dacs, const uint16_t words[DAC_COUNT], lines_t data[BITS]) {
     for (uint32_t i = 0; i < DAC_COUNT; i++) {
-        if (((dacs & ~DAC_SPI_SET) >> i & 1u) != 0) {
+        if (((dacs & DACS_BANGED) >> i & 1u) != 0) {
             const uint32_t port = PINS[i].din.port;
             const uint32_t one = 1u << PINS[i].din.number;
             uint32_t left = (uint32_t)words[i] << 16;
@@ -98,35 +117,46 @@ static void transpose(uint16_t dacs, const uint16_t words[DAC_COUNT], lines_t da
 }
 
 void dac_send(uint16_t dacs, const uint16_t words[DAC_COUNT]) {
-    const set_t set = set_of(dacs);
-    lines_t data[BITS] = {0};
-    transpose(dacs, words, data);
-    low(&set.clk);
-    low(&set.cs);
-    for (uint32_t bit = 0; bit < BITS; bit++) {
-        high(&data[bit]);
-        clock(&set.clk);
+    if ((dacs & DACS_BANGED) != 0) {
+        const set_t set = set_of(dacs);
+        lines_t data[BITS] = {0};
+        transpose(dacs, words, data);
+        low(&set.clk);
+        low(&set.cs);
+        for (uint32_t bit = 0; bit < BITS; bit++) {
+            high(&data[bit]);
+            clock(&set.clk);
+        }
+        high(&set.cs);
     }
-    high(&set.cs);
     send_by_spi(dacs, words);
+}
+
+/* Those on one bus take the word together, and let it go together: their selects are one write. */
+static void send_same_by_spi(const set_t *set, uint16_t word) {
+    for (const dac_bus_t *bus = BUSES; bus->spi != 0; bus++) {
+        const uint32_t selects = set->selects[bus - BUSES];
+        if (selects != 0) {
+            gpio_t *port = select_port(bus);
+            port->BSRR = selects << 16;
+            spi_send(bus->spi, word);
+            port->BSRR = selects;
+        }
+    }
 }
 
 /* The same word for every DAC of a set, whose lines were worked out before. */
 static void send_same(uint16_t dacs, const set_t *set, uint16_t word) {
-    low(&set->clk);
-    low(&set->cs);
-    for (uint32_t bit = BITS; bit-- > 0;) {
-        drive(&set->din, (word >> bit & 1u) != 0 ? 0u : 16u);
-        clock(&set->clk);
-    }
-    high(&set->cs);
-    if ((dacs & DAC_SPI_SET) != 0) {
-        uint16_t words[DAC_COUNT];
-        for (uint32_t i = 0; i < DAC_COUNT; i++) {
-            words[i] = word;
+    if ((dacs & DACS_BANGED) != 0) {
+        low(&set->clk);
+        low(&set->cs);
+        for (uint32_t bit = BITS; bit-- > 0;) {
+            drive(&set->din, (word >> bit & 1u) != 0 ? 0u : 16u);
+            clock(&set->clk);
         }
-        send_by_spi(dacs, words);
+        high(&set->cs);
     }
+    send_same_by_spi(set, word);
 }
 
 void dac_write(dac_channel_t where, uint16_t code) {
@@ -167,15 +197,25 @@ void dac_safe(void) {
     }
 }
 
+/* Every output at its zero: those of the loop are bipolar, all others are not. */
+static void zero_all(void) {
+    const uint16_t unipolar = DAC_ALL & ~DAC_LOOP_SET;
+    const set_t set = set_of(unipolar);
+    for (uint32_t channel = 0; channel < 4; channel++) {
+        send_same(unipolar, &set, (uint16_t)(DAC_WRITE | channel << 12));
+    }
+    dac_safe();
+}
+
+/* A bipolar output at code 0 is at its lower end, so what the outputs come up with is written
+ * before they are enabled; and once more after it, for a part that takes no word before. */
 void dac_init(void) {
     const set_t all = set_of(DAC_ALL);
     loop_set = set_of(DAC_LOOP_SET);
-    for (uint32_t i = 0; i < DAC_COUNT; i++) {
-        PORTS[PINS[i].cs.port]->BSRR = 1u << PINS[i].cs.number;
-    }
     for (const dac_spi_t *spi = SPIS; spi->spi != 0; spi++) {
         spi_init(spi);
     }
+    zero_all();
     send_same(DAC_ALL, &all, DAC_POWER_UP);
-    dac_safe();
+    zero_all();
 }

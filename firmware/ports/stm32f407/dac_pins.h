@@ -33,4 +33,10 @@ typedef struct {
     gpio_t *din_port;
 } dac_spi_t;
 
+/* DACs that share a hardware SPI; their selects are on one port. */
+typedef struct {
+    uint8_t spi; /* 1 to 3 */
+    uint16_t dacs;
+} dac_bus_t;
+
 #endif

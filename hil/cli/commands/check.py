@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -15,6 +15,10 @@ from protocols.errors import HilError
 
 
 def command(
+    accept: Annotated[
+        bool,
+        typer.Option("--accept", help="The chip in the socket is the bench's: keep its map anew."),
+    ] = False,
     bench: BenchOption = None,
     board: BoardOption = None,
     seed: SeedOption = None,
@@ -24,7 +28,7 @@ def command(
     run before every command that drives pulses. Ends with 8 or 9 if something is found."""
     ctx = context(bench, board, json=json, seed=seed)
     with Bench.open(ctx.config) as opened:
-        found = check_bench(opened)
+        found = check_bench(opened, accept=accept)
         facts = {
             "board": opened.board.identity.port.name.lower(),
             "chip": ctx.config.chip.id,

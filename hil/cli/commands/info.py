@@ -57,7 +57,7 @@ def command(
         limits = {name: asdict(bound) for name, bound in opened.limits.bounds.items()}
         reading = opened.macro.read(placement.cells)
         simulated = opened.is_simulated
-        curves = opened.board_curves
+        curves, under = opened.board_curves, opened.conditions
     formed = int((reading > config.programming.unformed_siemens).sum())
     facts: dict[str, Any] = {
         "board": {
@@ -77,6 +77,12 @@ def command(
             "cells_of_the_model": len(placement.cells),
             "of_these_formed": formed,
             "last_programmed_by": _last_program(config),
+            **{name: text for name, text in under.chip.items() if name != "id"},
+        },
+        "session": {
+            "operator": under.operator or None,
+            "temperature_celsius": under.temperature_celsius,
+            "temperature_source": under.temperature_source,
         },
         "model": {"name": model.name, "volts_per_unit": model.volts_per_unit},
         "limits": limits,
@@ -84,7 +90,7 @@ def command(
     if json:
         console.json(facts)
         return
-    for section in ("board", "chip", "model"):
+    for section in ("board", "chip", "session", "model"):
         console.facts(section, facts[section])
     console.facts("limits", {name: _limit(name, item) for name, item in limits.items()})
 

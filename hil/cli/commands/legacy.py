@@ -11,6 +11,7 @@ import typer
 from drivers.legacy import NOISE_OVERFLOWS_MAX
 from hil.cli.console import Console
 from hil.cli.options import BenchOption, JsonOption, SeedOption, context
+from hil.conditions import conditions
 from hil.jobs.legacy import (
     PREFIX,
     SIMULATED,
@@ -112,6 +113,7 @@ def run(
         legacy_bench(board, scope, scope_file, ctx.config.seed, first) as opened,
         ctx.console.steps("Sampling") as progress,
     ):
+        record.update(**conditions(ctx.config).facts())
         results = take_samples(record, opened, settings, samples, progress)
         record.save_json("results.json", results)
     if json:

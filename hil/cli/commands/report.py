@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from hil.cli.options import BenchOption, JsonOption, context
+from hil.config import BenchConfig
 from hil.diffusion.model import MODEL_FOLDER
 from hil.record import RunFolder
 from hil.report import render
@@ -46,7 +47,7 @@ def command(
 ) -> None:
     """Draw a run's report again from its record; needs no board."""
     ctx = context(bench, None, json=json)
-    folder = RunFolder.open(run) if run is not None else _latest(ctx.config.runs)
+    folder = RunFolder.open(run) if run is not None else _latest(ctx.config)
     if not folder.file(FIGURES_FILE).is_file():
         raise RecordError(
             f"{folder.path}: this {folder.kind!r} run has no report; hil demo and hil run make one"
@@ -60,11 +61,13 @@ def command(
         ctx.console.done(page)
 
 
-def _latest(runs: Path) -> RunFolder:
-    for folder in RunFolder.all(runs):
-        if folder.file(FIGURES_FILE).is_file():
+def _latest(config: BenchConfig) -> RunFolder:
+    for folder in RunFolder.all(config.runs):
+        here = config.name in (None, folder.info.get("on"))
+        if here and folder.file(FIGURES_FILE).is_file():
             return folder
-    raise RecordError(f"{runs}: no run here has a report yet; use hil demo or hil run first")
+    where = config.runs if config.name is None else f"{config.runs}, board {config.name}"
+    raise RecordError(f"{where}: no run here has a report yet; use hil demo or hil run first")
 
 
 @app.command("headline")

@@ -75,7 +75,7 @@ def test_a_reason_does_not_name_a_folder_of_the_moment(monkeypatch) -> None:
 def test_everything_of_a_point_stays_in_its_folder(tmp_path) -> None:
     point, config = point_and_bench("{chip: 3, age_s: 5}")
     placed = whole_job._placed(config, point, tmp_path)
-    for path in (placed.runs, placed.boards, placed.chip.folder):
+    for path in (placed.runs, placed.curves, placed.chip.folder):
         assert Path(path).is_relative_to(tmp_path)
     assert placed.sim.seed == 3
     assert np.isfinite(placed.seed)

@@ -1,4 +1,4 @@
-"""`macros:` of a bench file."""
+"""`macros:` of a bench file: names of its boards, or boards with a name each as it once was."""
 
 from __future__ import annotations
 
@@ -54,7 +54,10 @@ def test_simulated_macros_are_other_dies_and_boards():
     ("text", "reason"),
     [
         ("macros: [{name: a}, {name: a}]", "two macros with the same name: a"),
-        ("macros: [{name: a}, {name: b, chip: {id: a}}]", "two macros with the same chip id: a"),
+        (
+            "macros: [{name: a}, {name: b, chip: {id: a}}]",
+            r"two boards with the same chip id: a \(a and b\)",
+        ),
         ("macros: [{name: a b}]", "String should match"),
         ("macros: [{name: a, rows: 4}]", "no such key"),
         ("macros: [{}]", "macros.0.name: missing"),
@@ -66,8 +69,16 @@ def test_wrong_lists_are_refused(text, reason):
 
 
 def test_a_macro_on_no_board_or_on_anothers_line_is_refused():
-    with pytest.raises(ConfigError, match=r"macros: a: board is 'nowhere'"):
-        parse_config("macros: [{name: a, board: nowhere}]", "bench.yaml").each_macro()
+    with pytest.raises(ConfigError, match=r"boards: a: board is 'nowhere'"):
+        parse_config("macros: [{name: a, board: nowhere}]", "bench.yaml")
     text = "board: serial:/dev/ttyUSB0\nmacros: [{name: a}, {name: b}]"
-    with pytest.raises(ConfigError, match="two of them are on serial:/dev/ttyUSB0"):
-        parse_config(text, "bench.yaml").each_macro()
+    with pytest.raises(ConfigError, match="two of the boards are on serial:/dev/ttyUSB0"):
+        parse_config(text, "bench.yaml")
+
+
+def test_a_list_with_names_and_entries_is_one_list():
+    config = parse_config("boards: {a: {}}\nmacros: [{name: b, board: native}, a]", "bench.yaml")
+    assert {name: each.board for name, each in config.each_macro().items()} == {
+        "b": "native",
+        "a": "sim",
+    }

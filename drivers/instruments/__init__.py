@@ -1,0 +1,1 @@
+"""Laboratory instruments: one small interface per kind, one file per model, PyVISA below."""

@@ -1,0 +1,1 @@
+"""The comparison of two chips, or of one at two dates: figures, tables, page."""
