@@ -143,13 +143,16 @@ def campaign(
     boards: tuple[str, ...] = ("sim", "native"),
     names: tuple[str, ...] = tuple(COMMANDS),
 ) -> Tally:
-    """`times` stops, the commands and boards in turn, the moments from the seed."""
+    """`times` stops, commands and boards in turn, the moments from the seed.
+
+    The number of commands is odd, so that twice as many stops hit each of them on both boards.
+    """
     tally, rng, began = Tally(), random.Random(seed), time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         chips = _Chips(Path(folder))
         for number in range(times):
             name = names[number % len(names)]
-            board = boards[number // len(names) % len(boards)]
+            board = boards[number % len(boards)]
             most = COMMANDS[name][1]
             for _ in range(_TRIES):
                 one = Stop(name, board, rng.randint(1, most))

@@ -102,7 +102,7 @@ def limit_files(size_bytes: int) -> Callable[[], None]:
 def test_processes_share_the_chip_and_its_records() -> None:
     formed = done("form")
     assert formed["formed"] == len(CELLS)
-    programmed = done("program")
+    programmed = done("program", "--algorithm", "ispp")
     assert programmed["in_tolerance"] >= 0.9 * len(CELLS)
     verified = done("verify")
     assert verified["program"] == Path(programmed["run"]).name
@@ -114,7 +114,7 @@ def test_processes_share_the_chip_and_its_records() -> None:
 @pytest.mark.slow
 def test_ctrl_c_in_the_middle_of_programming_loses_nothing() -> None:
     before = formed_chip()
-    process = start("program")
+    process = start("program", "--algorithm", "ispp")
     assert process.stderr is not None
     while "programming:" not in (line := process.stderr.readline()):
         assert line, "it ended before it could be interrupted"
@@ -139,7 +139,7 @@ def test_ctrl_c_in_the_middle_of_programming_loses_nothing() -> None:
     assert "left none (interrupted)" in " ".join(err.split())
     assert done("info")["chip"]["last_programmed_by"] is None
 
-    again = done("program")
+    again = done("program", "--algorithm", "ispp")
     assert again["in_tolerance"] >= 0.9 * len(CELLS)
     assert done("verify")["program"] == Path(again["run"]).name
     np.testing.assert_array_equal(

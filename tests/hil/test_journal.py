@@ -198,7 +198,7 @@ def test_files_that_are_no_journal(tmp_path):
     with pytest.raises(RecordError, match="not a journal"):
         Journal.open_read(tmp_path / "text")
     sqlite3.connect(tmp_path / "empty").close()
-    with pytest.raises(RecordError, match="not a journal.*before anything was driven"):
+    with pytest.raises(RecordError, match=r"not a journal.*before anything was driven"):
         Journal.open_read(tmp_path / "empty")
 
 
