@@ -121,11 +121,12 @@ def fuzz(quick: bool, seed: int) -> tuple[Figures, Bars]:
     """Inputs that nobody wrote."""
     inputs, per_reader = (1, 1) if quick else _fuzz.FULL
     tally = _fuzz.quick(seed) if quick else _fuzz.campaign(inputs, per_reader, seed)
+    print(tally.page())  # how to make a finding again
     figures = {
         "inputs to decoder and dispatcher": tally.line_inputs,
         "fewest inputs to a file reader": tally.fewest_per_reader,
         "targets": len(tally.rows),
-        "findings": len(tally.findings),
+        "findings": tally.findings,
     }
     bars = {
         "inputs to decoder and dispatcher": (inputs, 1e9),
