@@ -19,7 +19,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -29,6 +29,7 @@ from drivers.rram.pulses import PulseBatch
 from drivers.rram.recorder import Records
 from hil.journal import Journal, meant_of
 from hil.journal_reader import JournalReader
+from hil.session_state import SessionState
 from protocols import messages as m
 from protocols.codec import Message
 from protocols.errors import MessageError, RecordError
@@ -222,37 +223,6 @@ def _belongs_to_a_run(item: Item) -> bool:
 
 def _went_wrong(item: Item) -> bool:
     return isinstance(item, Exchange) and any(a is None or a[0] != 0 for a in item.answers)
-
-
-class SessionState:
-    """What the board was told in a session and forgets with it, apart from results."""
-
-    def __init__(self) -> None:
-        self._lowered: dict[int, Message] = {}
-        self._layers: dict[int, Message] = {}
-        self._waves: list[Message] = []
-        self._armed: Message | None = None
-
-    def observe(self, requests: Iterable[Message]) -> None:
-        """Requests that were answered."""
-        for request in requests:
-            if isinstance(request, m.LimitsLowerRequest):
-                self._lowered[request.operation] = request
-            elif isinstance(request, m.LoopLayerRequest):
-                self._layers[request.layer] = request
-            elif isinstance(request, m.WaveBeginRequest):
-                self._waves = [request]
-            elif isinstance(request, m.WaveLoadRequest | m.WaveClassRequest | m.WaveCommitRequest):
-                self._waves.append(request)
-            elif isinstance(request, m.ArmRequest):
-                self._armed = request
-            elif isinstance(request, m.DisarmRequest):
-                self._armed = None
-
-    def requests(self) -> list[Message]:
-        """What tells a board the same, the arming last."""
-        armed = [] if self._armed is None else [self._armed]
-        return [*self._lowered.values(), *self._layers.values(), *self._waves, *armed]
 
 
 class Ledger:

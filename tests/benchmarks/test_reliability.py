@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks import _fuzz, reliability
+from benchmarks import reliability
 from fuzz.campaign import Row, Tally
 
 LINE = Row("decoder", 9_000_000, 5, 1.0, 0.01)
@@ -12,7 +12,7 @@ READER = Row("bench_text", 100_000, 7, 1.0, 0.01)
 
 
 def fuzzed(monkeypatch: pytest.MonkeyPatch, *rows: Row) -> tuple[dict[str, object], dict]:
-    monkeypatch.setattr(_fuzz, "campaign", lambda *_: Tally(rows, 1, 2.0))
+    monkeypatch.setattr(reliability._fuzz, "campaign", lambda *_: Tally(rows, 1, 2.0))
     return reliability.fuzz(False, 1)
 
 

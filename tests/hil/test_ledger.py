@@ -14,8 +14,9 @@ from drivers.rram.macro import Macro
 from drivers.stream import MemoryStream
 from drivers.transfer import Curves
 from hil.journal import Journal
-from hil.ledger import Exchange, Ledger, SessionState
+from hil.ledger import Exchange, Ledger
 from hil.recorded_link import RecordedLink
+from hil.session_state import SessionState
 from hil.sim.board import SimBoard
 from hil.sim.chip import Chip
 from hil.sim.config import SimSettings
