@@ -66,6 +66,7 @@ INTENT_RECORD = np.dtype(
     ]
 )
 
+_IS_WRITTEN = "SELECT 1 FROM outcome WHERE token = ? AND start = ?"
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE layout (id INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL, fields TEXT NOT NULL,
@@ -125,6 +126,7 @@ class Journal:
         self.path = path
         self._db = db
         self._layouts: dict[str, tuple[int, np.dtype[Any]]] = {}
+        self._told = (0, 0)  # the outcome that was written last, or is being written
 
     # --- opening and closing -----------------------------------------------------------------
 
@@ -208,11 +210,17 @@ class Journal:
     def outcome(self, token: int, start: int, records: NDArray[Any]) -> None:
         """Writes one acknowledged frame: `records` of pulses `start`.. of the intent `token`.
 
+        An interrupt that falls in here makes the link tell of the same frame again: it is written
+        once.
+
         Raises:
             RecordError: the disk is full or fails; these pulses were driven all the same.
         """
         blob, count = records.tobytes(), len(records)
+        again, self._told = self._told == (token, start), (token, start)
         with self._transaction(f"the outcome of {count} pulses that were driven"):
+            if again and self._db.execute(_IS_WRITTEN, (token, start)).fetchone():
+                return
             layout = self._layout(PULSE_LAYOUT, records.dtype)
             crc = checksum(blob, token, start, layout, count)
             row = (token, start, time.time(), layout, count, crc, blob)

@@ -72,6 +72,19 @@ def test_a_cells_whole_history(tmp_path):
         assert len(reader.history(9, 9)) == 0
 
 
+def test_an_outcome_that_is_told_again_is_written_once(tmp_path):
+    """As after an interrupt that fell between its writing and its end."""
+    path = tmp_path / "j.sqlite"
+    with Journal.create(path) as journal:
+        token = journal.intent(batch([1, 2], [4, 5]), label="round 1")
+        for _ in range(2):
+            journal.outcome(token, 0, acknowledged([1], [4]))
+        journal.outcome(token, 1, acknowledged([2], [5], 2))
+        with Journal.open_read(path) as reader:
+            assert reader.records()["row"].tolist() == [1, 2]
+            assert not reader.unknown()
+
+
 def test_pulses_without_an_outcome_are_unknown(tmp_path):
     filled(tmp_path / "j.sqlite").close()
     with Journal.open_read(tmp_path / "j.sqlite") as reader:
