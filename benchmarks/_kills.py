@@ -330,7 +330,7 @@ def _run_of(here: Path, kind: str) -> RunFolder | None:
     before = here.parent / "before" / "runs"
     runs = [r for r in RunFolder.all(here / "runs") if r.kind == kind]
     new = [run for run in runs if not (before / run.path.name).exists()]
-    return new[-1] if new else None
+    return new[0] if new else None  # the one that was started last
 
 
 def _end(here: Path, kind: str) -> End:

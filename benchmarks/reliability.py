@@ -38,7 +38,9 @@ import _over_limit
 import _stops
 from _common import Bars, finish, missed_bars, option_parser, text_table
 
-import hil.cli.tree  # noqa: F401  (loaded once, before processes are forked)
+from hil.cli.tree import tree
+
+tree()  # every command is loaded once, before processes are forked
 
 Figures = dict[str, float]
 ALL, NONE = (1.0, 1.0), (0.0, 0.0)

@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from calibration.arrays import BoolArray, FloatArray, IntArray
 from calibration.mapping import Layout
@@ -215,6 +214,8 @@ def _assigned(terms: Sequence[_Term], hidden: int) -> IntArray:
             cost[term.into] += term.table.mean(axis=1)
         if term.out >= 0:
             cost[term.out] += term.table.mean(axis=0)
+    from scipy.optimize import linear_sum_assignment  # slow to load, for this alone
+
     return np.asarray(linear_sum_assignment(cost)[1], dtype=np.int64)
 
 

@@ -140,53 +140,91 @@ def _edges(after: F32, low: float, high: float) -> F32:  # pragma: no cover - co
     return out
 
 
+class Leads(NamedTuple):
+    """Where entries lead for one window: what every iteration needs and none changes.
+
+    One row for each entry and node (n of them) from which the entry may reach the window. `place`
+    (n, 5): entry, its own direction, node, outcomes below the window, first outcome above it;
+    `chance` (n, 4): below and above after a pulse in direction 0, then 1; `weight` (n, 2): of the
+    outcomes below and above.
+    """
+
+    place: Any
+    chance: F64
+    weight: F64
+
+
 @compiled
-def _sweep(
-    old: F64,
-    edges: F32,
-    node: Any,
-    loading: F32,
-    rest: F32,
-    is_set: Any,
-    far: Any,
-    memory: F64,
-    weight: F64,
-    bounds: Any,
-    new: F64,
-) -> None:  # pragma: no cover - compiled
-    """One value iteration: (2, I) remaining pulses from the old ones."""
-    entries, count, nodes = node.shape
-    new[:] = _MOST
+def _leads(
+    edges: F32, nodes: int, loading: F32, rest: F32, is_set: Any, far: Any, memory: F64, weight: F64
+) -> tuple[Any, F64, F64]:  # pragma: no cover - compiled
+    """The parts of `Leads` for one window."""
+    entries, count = edges.shape[0], edges.shape[1]
+    place = np.empty((entries * count, 5), np.int32)
+    chance, weights = np.empty((entries * count, 4)), np.empty((entries * count, 2))
+    n = 0
     for k in range(entries):
         own = 0 if is_set[k] else 1
         for i in range(count):
             lo, hi = edges[k, i, 0], edges[k, i, 1]
             if not far[k] and (lo > _NEAR or hi < -_NEAR):
                 continue
-            below = below_weight = above = above_weight = 0.0
+            low_end, high_start = 0, nodes
+            below = above = 0.0
             for j in range(nodes):
                 u = U_FIRST + 2.0 * U_STEP * j
                 if u < lo:
-                    below += weight[j] * old[own, min(node[k, i, j], bounds[0])]
-                    below_weight += weight[j]
+                    below += weight[j]
+                    low_end = j + 1
                 elif u > hi:
-                    above += weight[j] * old[own, max(node[k, i, j], bounds[1])]
-                    above_weight += weight[j]
-            below = below / below_weight if below_weight > 0.0 else old[own, bounds[0]]
-            above = above / above_weight if above_weight > 0.0 else old[own, bounds[1]]
+                    above += weight[j]
+                    high_start = min(high_start, j)
             cycle = loading[k, i, CYCLE] ** 2
             for d in range(2):
                 known = memory[own] ** 2 * cycle if d == own else 0.0
                 sd = np.sqrt(rest[k, i] + cycle - known)
-                p_below, p_above = phi(lo / sd), phi(-hi / sd)
-                cost = 1.0 + p_below * below + p_above * above
-                new[d, i] = min(new[d, i], cost)
+                chance[n, 2 * d], chance[n, 2 * d + 1] = phi(lo / sd), phi(-hi / sd)
+            place[n] = (k, own, i, low_end, high_start)
+            weights[n] = (below, above)
+            n += 1
+    return place[:n], chance[:n], weights[:n]
+
+
+@compiled
+def _sweep(
+    old: F64, node: Any, leads: Leads, weight: F64, bounds: Any, new: F64
+) -> None:  # pragma: no cover - compiled
+    """One value iteration: (2, I) remaining pulses from the old ones."""
+    nodes = node.shape[2]
+    new[:] = _MOST
+    for n in range(leads.place.shape[0]):
+        k, own, i, low_end, high_start = leads.place[n]
+        below, above = old[own, bounds[0]], old[own, bounds[1]]
+        if leads.weight[n, 0] > 0.0:
+            total = 0.0
+            for j in range(low_end):
+                total += weight[j] * old[own, min(node[k, i, j], bounds[0])]
+            below = total / leads.weight[n, 0]
+        if leads.weight[n, 1] > 0.0:
+            total = 0.0
+            for j in range(high_start, nodes):
+                total += weight[j] * old[own, max(node[k, i, j], bounds[1])]
+            above = total / leads.weight[n, 1]
+        for d in range(2):
+            cost = 1.0 + leads.chance[n, 2 * d] * below + leads.chance[n, 2 * d + 1] * above
+            new[d, i] = min(new[d, i], cost)
 
 
 def nodes_after(tables: Tables) -> NDArray[np.int16]:
     """(K, I, nodes) node that every other outcome of each entry falls on, whatever the window."""
     node = np.searchsorted(tables.grid, tables.after[:, :, ::2]).astype(np.int16)
     return np.minimum(node, np.int16(tables.grid.size - 1))
+
+
+def _leads_of(tables: Tables, memory: F64, low: float, high: float, weight: F64) -> Leads:
+    edges = _edges(tables.after, low, high)
+    kinds = tables.loading, tables.rest, tables.is_set, tables.far
+    return Leads(*_leads(edges, weight.size, *kinds, memory, weight))
 
 
 def remaining_pulses(
@@ -199,25 +237,13 @@ def remaining_pulses(
     weight = np.exp(-0.5 * U_NODES[::2] ** 2)
     out = np.empty((low.size, 2, tables.grid.size))
     for t in range(low.size):
-        edges = _edges(tables.after, low[t], high[t])
+        leads = _leads_of(tables, memory, low[t], high[t], weight)
         first = max(int(np.searchsorted(tables.grid, low[t])) - 1, 0)
         last = min(int(np.searchsorted(tables.grid, high[t])), tables.grid.size - 1)
         old = np.full((2, tables.grid.size), 5.0)
         new = np.empty_like(old)
         for _ in range(_ITERATIONS):
-            _sweep(
-                old,
-                edges,
-                node,
-                tables.loading,
-                tables.rest,
-                tables.is_set,
-                tables.far,
-                memory,
-                weight,
-                np.array([first, last]),
-                new,
-            )
+            _sweep(old, node, leads, weight, np.array([first, last]), new)
             moved = float(np.abs(new - old).max())
             old, new = new, old
             if moved < _CLOSE:

@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import binom, norm
+from scipy.special import bdtrc, ndtr, ndtri
 
 from calibration.arrays import BoolArray, FloatArray
 from calibration.startup.chip_map import CellMap, ChipMap
@@ -103,12 +103,12 @@ class Likeness:
     @property
     def accept_rate(self) -> float:
         """How often another chip scores as high as this."""
-        return float(norm.sf(self.score))
+        return float(ndtr(-self.score))
 
     @property
     def refuse_rate(self) -> float:
         """How often the same chip scores as low as this."""
-        return float(norm.cdf(self.score - self.expected_score))
+        return float(ndtr(self.score - self.expected_score))
 
     @property
     def sentence(self) -> str:
@@ -176,7 +176,7 @@ def check_identity(
 
 def bound_of(params: StartupParams) -> float:
     """The score that another chip exceeds at the stated rate of error."""
-    return float(norm.isf(params.error_rate))
+    return float(-ndtri(params.error_rate))
 
 
 def _judged(
@@ -191,7 +191,7 @@ def _judged(
         verdict = SAME
     elif score < size - bound:
         verdict = OTHER
-    elif formed and binom.sf(lost - 1, formed, params.misread_share) < params.error_rate:
+    elif formed and bdtrc(lost - 1, formed, params.misread_share) < params.error_rate:
         verdict = OTHER
         note = f"{lost} of {formed} cells that were formed never were; no pulse undoes forming"
     else:

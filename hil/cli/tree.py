@@ -1,10 +1,13 @@
 """The tree of commands, and how a command ends: done, refused, interrupted.
 
-Importing this module loads every command and so the whole project; `hil.cli.app` does that late.
+Importing this module loads much of the project, and a command the rest that it needs; `hil.cli.app`
+does that late.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
@@ -65,28 +68,46 @@ COMMANDS = (
     *("boards", "batch", "study", "instruments", "bringup", "unload", "diary", "compare"),
 )
 
-app = typer.Typer(
-    help=TOUR,
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"max_content_width": 100},
-)
-for _name in COMMANDS:
-    _module = import_module(f"hil.cli.commands.{_name}")
-    app.command(_name, context_settings=getattr(_module, "SETTINGS", None))(
-        faults.options(on.options(_module.command))
+GROUPS = ("report", "sim", "legacy")
+
+
+def tree(arguments: Sequence[str] = ()) -> Any:
+    """The command that `hil ARGUMENTS` is parsed by: with the one command or group that they name,
+    so that no other is loaded, or with all of them."""
+    named = arguments[0] if arguments else ""
+    return _tree(named if named in COMMANDS + GROUPS else None)
+
+
+@lru_cache(maxsize=len(COMMANDS) + len(GROUPS) + 1)
+def _tree(only: str | None) -> Any:
+    app = typer.Typer(
+        help=TOUR,
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"max_content_width": 100},
     )
-for _name in ("report", "sim", "legacy"):
-    app.add_typer(on.add_to(import_module(f"hil.cli.commands.{_name}").app), name=_name)
+    app.callback()(_a_group_even_of_one)
+    for name in COMMANDS if only is None else {only} & {*COMMANDS}:
+        module = import_module(f"hil.cli.commands.{name}")
+        app.command(name, context_settings=getattr(module, "SETTINGS", None))(
+            faults.options(on.options(module.command))
+        )
+    for name in GROUPS if only is None else {only} & {*GROUPS}:
+        app.add_typer(on.add_to(import_module(f"hil.cli.commands.{name}").app), name=name)
+    return typer.main.get_command(app)
+
+
+def _a_group_even_of_one() -> None:
+    pass
 
 
 def invoke(arguments: list[str]) -> int:
     """Runs `hil ARGUMENTS`; every error becomes a clear block and an exit code."""
     console = Console(json="--json" in arguments)
     try:
-        code = app(args=arguments, prog_name="hil", standalone_mode=False)
+        code = tree(arguments)(args=arguments, prog_name="hil", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except _USAGE as error:

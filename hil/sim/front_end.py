@@ -29,6 +29,9 @@ from protocols.messages import Operation
 
 F64 = NDArray[np.float64]
 
+_CONVERSIONS = 65536
+"""At most this many are worked out at once."""
+
 
 class FrontEnd:
     """The pulse and read path of one board, in front of one chip."""
@@ -117,9 +120,15 @@ class FrontEnd:
             self.watched.reads(index.repeat(samples), ends, self._read_volts(read_code))
         sums = np.zeros(index.size, np.int64)
         for part in _distinct(index, index.size):
-            for sample in range(samples):
-                at = cell_at[part] + (sample + 1) * self._read_ns
-                sums[part] += self._convert(index[part], at, read_code)
+            cells = index[part]
+            # Wiring that joins cells reads some twice a sample: then the order is that of samples.
+            at_once = max(1, _CONVERSIONS // cells.size) if self.array.wiring is None else 1
+            for first in range(0, samples, at_once):
+                sample = np.arange(first, min(first + at_once, samples))
+                at = cell_at[part] + (sample[:, None] + 1) * self._read_ns
+                later = (sample[-1] - sample)[:, None]  # samples of the same cell that follow
+                codes = self._convert(np.tile(cells, sample.size), at.ravel(), read_code, later)
+                sums[part] += codes.reshape(at.shape).sum(axis=0)
         self._chip.advance_ns(index.size * samples * self._read_ns)
         return sums
 
@@ -222,13 +231,17 @@ class FrontEnd:
         drive = self.converters.lone_unipolar(Dac.BIT_LINE, np.asarray([read_code]))[0]
         return float(self._scales.pulse_full_scale_volts * drive)
 
-    def _convert(self, index: Index, at_ns: Codes, read_code: int) -> Codes:
-        """One conversion of each of distinct cells; `at_ns` is the end of each."""
+    def _convert(self, index: Index, at_ns: Codes, read_code: int, later: Codes | int = 0) -> Codes:
+        """Conversions of distinct cells, or of the same ones several times over.
+
+        `at_ns` is the end of each; `later` (times, 1), how many of the same cells follow it.
+        """
         volts = self._read_volts(read_code)
         siemens = self.array.read(index, at_ns / NANOSECONDS)
         amperes = self.array.law.over_voltage(siemens, *self._nominal_volts(read_code)) * volts
         amperes = self._tia.through(index % self.array.columns, amperes) + self._tia.hum(at_ns)
-        number = self._chip.cells.state["read_count"][index]
+        number = self._chip.cells.state["read_count"][index].astype(np.int64)
+        number = (number.reshape(np.size(later), -1) - later).ravel()
         noise = draws.normals(self.converters.noise_seed, STREAM_READ_NOISE, index, number)
         fraction = amperes / self._scales.read_full_scale_amperes
         out = self.converters.convert_unipolar(Adc.READ, fraction, noise)

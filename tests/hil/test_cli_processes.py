@@ -147,6 +147,21 @@ def test_ctrl_c_in_the_middle_of_programming_loses_nothing() -> None:
     )
 
 
+def test_a_command_loads_only_what_it_needs() -> None:
+    slow = ("matplotlib", "pyarrow", "scipy.optimize", "scipy.stats", "sklearn", "torch")
+    code = "import sys; from hil.cli.app import run; code = run(['info', '--json'])\n"
+    code += f"print([name for name in {slow} if name in sys.modules], code, file=sys.stderr)"
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        timeout=60,
+        check=True,
+    )
+    assert found.stderr.strip() == "[] 0"
+
+
 def test_ctrl_c_before_anything_was_done_is_quiet() -> None:
     """While the commands are being loaded, which is when an impatient user presses it."""
     code = "import hil.cli.app as app, os, signal, sys\n"

@@ -126,20 +126,20 @@ def _check(words: Sequence[str]) -> None:
         raise InputError(f"hil {' '.join(words)}: leave out --{ours[0]}; the batch gives it")
 
 
-def _tree() -> Any:
-    from hil.cli.tree import app  # late: it imports this module
+def _command(name: str) -> Any:
+    from hil.cli.tree import tree  # late: it imports this module
 
-    return typer.main.get_command(app)
+    return tree([name]).commands.get(name)
 
 
 def _parameters(name: str) -> set[str]:
-    found = _tree().commands.get(name)
+    found = _command(name)
     return set() if found is None else {one.name for one in found.params}
 
 
 def _parsed(words: Sequence[str]) -> dict[str, Any]:
     """What a command line gives, checked as the command itself would. Raises a usage error."""
-    made = _tree().commands[words[0]].make_context(words[0], list(words[1:]))
+    made = _command(words[0]).make_context(words[0], list(words[1:]))
     return dict(made.params)
 
 
