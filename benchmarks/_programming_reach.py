@@ -33,9 +33,11 @@ def out_of_reach(shop: ChipShop, chip: FormedChip, task: Task) -> NDArray[np.boo
 
 
 def reach_figures(outcomes: list[Outcome], short: list[NDArray[np.bool_]]) -> dict[str, float]:
-    """How many cells are out of reach, and the share that is in among the others."""
-    beyond = np.concatenate(short)
-    inside = np.concatenate([outcome.result.in_tolerance for outcome in outcomes])
+    """How many cells are out of reach, and the share that is in among the others; without cells
+    that no pulse moves."""
+    alive = ~np.concatenate([outcome.stuck for outcome in outcomes])
+    beyond = np.concatenate(short)[alive]
+    inside = np.concatenate([outcome.result.in_tolerance for outcome in outcomes])[alive]
     return {
         "out_of_reach": float(beyond.sum()),
         "out_of_reach_but_in": float((beyond & inside).sum()),

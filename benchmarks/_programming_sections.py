@@ -116,12 +116,10 @@ def three_bit(setting: Setting, shop: ChipShop) -> Rows:
         lambda chip: _windows(THREE_BIT_OHM, chip),
         slow=("ispp", "coarse_fine"),
     )
-    rows, short = _rows(found), list[NDArray[np.bool_]]()
-    for seed in range(1, setting.chips + 1):
-        chip = setting.made(shop, seed, setting.rows)
-        short.append(out_of_reach(shop, chip, _windows(THREE_BIT_OHM, chip)))
-    if found.get("predictive"):
-        rows["predictive"] |= reach_figures(found["predictive"], short)
+    chips = [setting.made(shop, seed, setting.rows) for seed in range(1, setting.chips + 1)]
+    short = [out_of_reach(shop, chip, _windows(THREE_BIT_OHM, chip)) for chip in chips]
+    rows = _rows(found)
+    rows["predictive"] |= reach_figures(found["predictive"], short)
     return rows
 
 
@@ -155,6 +153,7 @@ def network(setting: Setting, shop: ChipShop) -> Rows:
 def unknown(setting: Setting, shop: ChipShop) -> Rows:
     """Other technologies, with bad cells: characterised first, then programmed."""
     found: dict[str, list[Outcome]] = {"fitted": [], "predictive": [], "two_step": []}
+    short: list[NDArray[np.bool_]] = []
     bad = {"stuck_low_fraction": STUCK, "stuck_high_fraction": STUCK, "weak_fraction": WEAK}
     for seed in range(1, min(setting.chips, 5) + 1):
         known = shop.formed(setting.chip(seed), setting.rows)
@@ -163,12 +162,15 @@ def unknown(setting: Setting, shop: ChipShop) -> Rows:
             task = _windows(TWO_BIT_OHM, known)
             found["fitted"].append(run(shop, known, task, made, time.process_time))
             task = _windows(TWO_BIT_OHM, strange)
+            short.append(out_of_reach(shop, strange, task))
             fitted = unlike(name, shop, strange)
             found[name].append(run(shop, strange, task, fitted, time.process_time))
         blind = own_defaults("two_step")["two_step"]
         task = _windows(TWO_BIT_OHM, strange)
         found["two_step"].append(run(shop, strange, task, blind, time.process_time))
-    return _rows({name: outcomes for name, outcomes in found.items() if outcomes})
+    rows = _rows(found)
+    rows["predictive"] |= reach_figures(found["predictive"], short)
+    return rows
 
 
 def other(setting: Setting, shop: ChipShop) -> Rows:

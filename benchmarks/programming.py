@@ -37,7 +37,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from _chips import ChipShop
 from _common import finish, missed_bars, option_parser, text_table
-from _programming_bars import bars_of, figures_of
+from _programming_bars import AIMS, bars_of, figures_of
 from _programming_figures import draw
 from _programming_sections import SECTIONS, Setting
 
@@ -120,6 +120,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{'MISS' if key_missed(key, missed) else 'ok':<5}{key}: {found[key]:.4g}"
             f" (bar {low:g} to {high:g})"
         )
+    for key, aim in AIMS.items():
+        if key in found:
+            reached = "reached" if found[key] >= aim else "not reached"
+            print(f"aim  {key}: {found[key]:.4g} of all cells ({aim:g} is {reached})")
     if asked.figures:
         draw(asked.figures, sections)
         print(f"Figures in {asked.figures}.")

@@ -48,6 +48,11 @@ class Waves:
             self.embedding[one],
         )
 
+    def content(self) -> bytes:
+        """Everything in it, as a key."""
+        words = self.drift, self.score, self.noise, self.offset, self.embedding
+        return b"".join([np.float64(self.tick_s).tobytes(), *(part.tobytes() for part in words)])
+
 
 class Drive(NamedTuple):
     """What the kernels read of the waveforms. Rates per second, volts."""

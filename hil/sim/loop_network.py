@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +56,19 @@ def layer_sizes(hidden_width: int) -> tuple[tuple[int, int], ...]:
     return ((3, hidden_width), (hidden_width + 1, hidden_width), (hidden_width + 1, 2))
 
 
+@dataclass(frozen=True)
+class _Layout:
+    """What does not change while the blocks stay where they are."""
+
+    cells: Index  # (m,)
+    slot: Index  # (m,)
+    sign: F64  # (m,)
+    output: Index  # (m,), number of the stage that each cell adds to, over all layers
+    feedback_ohm: F64  # (m,)
+    base_volts_per_volt: F64  # (weights,), with an ideal stage
+    base_output: Index  # (weights,)
+
+
 def network_of(
     blocks: Sequence[LayerBlock],
     array: Array,
@@ -62,23 +76,36 @@ def network_of(
     now_s: float,
 ) -> Network:
     """The network that the array holds at `now_s`. `blocks` are the three layers in order."""
-    cells, slots, gains, bases = [], [], [], []
-    first_weight = first_output = 0
-    for block in blocks:
-        stage = errors.stage_gain[first_output : first_output + block.outputs]
-        index, slot, sign = _cells(block, array.columns)
-        siemens = array.conductance(index, now_s)
-        ohm = block.feedback_ohm * stage[slot % block.outputs]
-        cells.append(index)
-        slots.append(first_weight + slot)
-        gains.append(sign * ohm * siemens)
-        reference = 0.0 if block.differential else block.reference_siemens
-        bases.append(np.tile(-reference * block.feedback_ohm * stage, block.inputs))
-        first_weight += block.inputs * block.outputs
-        first_output += block.outputs
+    at = _layout(tuple(blocks), array.columns)
+    ohm = at.feedback_ohm * errors.stage_gain[at.output]
+    gain = at.sign * ohm * array.conductance(at.cells, now_s)
     return Network(
-        np.concatenate(cells), np.concatenate(slots), np.concatenate(gains), np.concatenate(bases)
+        at.cells, at.slot, gain, at.base_volts_per_volt * errors.stage_gain[at.base_output]
     )
+
+
+@lru_cache(maxsize=16)
+def _layout(blocks: tuple[LayerBlock, ...], array_columns: int) -> _Layout:
+    parts: list[tuple[NDArray[Any], ...]] = []
+    weight = output = 0
+    for block in blocks:
+        index, slot, sign = _cells(block, array_columns)
+        reference = 0.0 if block.differential else block.reference_siemens
+        weights = block.inputs * block.outputs
+        parts.append(
+            (
+                index,
+                weight + slot,
+                sign,
+                output + slot % block.outputs,
+                np.full(index.size, block.feedback_ohm),
+                np.full(weights, -reference * block.feedback_ohm),
+                output + np.arange(weights) % block.outputs,
+            )
+        )
+        weight += weights
+        output += block.outputs
+    return _Layout(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
 def _cells(block: LayerBlock, array_columns: int) -> tuple[Index, Index, F64]:
