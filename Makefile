@@ -4,7 +4,8 @@
 # make bench   every benchmark in its quick form
 # make firmware  the images for the STM32F407 (ELF, hex) and their sizes, in firmware/build/arm
 # make fuzz    hostile input for FUZZ_SECONDS (60) into decoder, board and every reader of files
-# make soak    ten million random and mutated frames into the firmware; SOAK_FRAMES=...
+# make soak    ten million random frames into the firmware (SOAK_FRAMES), then random jobs over a
+#              hostile line, killed and reset at random, for SOAK_SECONDS (60)
 
 SHELL := /bin/bash
 PYTHON ?= python3.11
@@ -57,8 +58,11 @@ fuzz: setup
 	  $(MAKE) --no-print-directory -C firmware fuzz FUZZ_SECONDS=$(FUZZ_SECONDS); \
 	else echo "The firmware was not fuzzed: clang-14 is missing." >&2; exit 1; fi
 
-soak: firmware-tools
+SOAK_SECONDS ?= 60
+SOAK_SEED ?= 1
+soak: setup firmware-tools
 	@$(MAKE) --no-print-directory -C firmware soak
+	@$(BIN)/python benchmarks/soak.py --seconds $(SOAK_SECONDS) --seed $(SOAK_SEED)
 
 demo: setup
 	@$(BIN)/hil demo

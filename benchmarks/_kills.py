@@ -34,9 +34,10 @@ from protocols.errors import LinkError
 BENCH = """\
 seed: {seed}
 sim: {{seed: {seed}, board_seed: {seed}, trajectories_per_poll: 16}}
-programming: {{algorithm: ispp, settle_s: [0.0, 10.0], pulse_budget: 40}}
+programming: {{{programming}}}
 loop: {{trim_drive: false, trim_again: false}}
 """
+PROGRAMMING = "algorithm: ispp, settle_s: [0.0, 10.0], pulse_budget: 40"
 SAMPLES = 48
 JOB_LIMIT_S = 300.0
 MOST_KILLS = 8
@@ -82,7 +83,7 @@ def resets(count: int, seed: int, folder: Path) -> Tally:
     A reset comes right after a pulse or, as often, with a sagging supply in the middle of one.
     """
     tally, rng, began, number = Tally(), random.Random(seed), time.perf_counter(), 0
-    stage = _Stage(folder / "resets", "program", seed)
+    stage = Stage(folder / "resets", "program", seed)
     while tally.kills < count:
         stage.reset(tally, rng, number)
         number += 1
@@ -93,7 +94,7 @@ def resets(count: int, seed: int, folder: Path) -> Tally:
 def campaign(kills: int, seed: int, folder: Path, seeds: int = 4) -> Tally:
     """Kills jobs until `kills` have hit one, and compares how each of them ended."""
     tally, rng, began = Tally(), random.Random(seed), time.perf_counter()
-    stages = [_Stage(folder / f"{kind}{n}", kind, seed + n) for n in range(seeds)
+    stages = [Stage(folder / f"{kind}{n}", kind, seed + n) for n in range(seeds)
               for kind in ("program", "run")]  # fmt: skip
     number = 0
     while tally.kills < kills:
@@ -104,64 +105,77 @@ def campaign(kills: int, seed: int, folder: Path, seeds: int = 4) -> Tally:
     return tally
 
 
-class _Stage:
+class Stage:
     """One seed and kind of job: the chip before it, and how it ends undisturbed."""
 
-    def __init__(self, folder: Path, kind: str, seed: int) -> None:
+    def __init__(self, folder: Path, kind: str, seed: int, programming: str = PROGRAMMING) -> None:
         self.kind, self.before = kind, folder / "before"
         self.folder = folder
         self.before.mkdir(parents=True)
-        (self.before / "bench.yaml").write_text(BENCH.format(seed=seed), encoding="utf-8")
+        bench = BENCH.format(seed=seed, programming=programming)
+        (self.before / "bench.yaml").write_text(bench, encoding="utf-8")
         _must(self.before, ["form"])
         if kind == "run":
             _must(self.before, ["program"])
         whole = folder / "whole"
         shutil.copytree(self.before, whole)
         started = time.perf_counter()
-        _must(whole, self._command(), timeline=whole / "timeline")
+        _must(whole, self.command, timeline=whole / "timeline")
         self.lasts_s = time.perf_counter() - started
         self.timeline = dict(
             tuple(map(int, line.split())) for line in (whole / "timeline").read_text().splitlines()
         )
-        self.end = _end(whole, kind)
+        self.end = end_of(whole, kind)
         self.given = _chip(self.before)["pulse_count"].astype(np.int64)
 
-    def _command(self) -> list[str]:
+    @property
+    def command(self) -> list[str]:
+        """What the job is, from its start."""
         return ["program"] if self.kind == "program" else ["run", "--samples", str(SAMPLES)]
+
+    def copy(self, name: str) -> Path:
+        """A folder for a job of that name, with the chip as it is before it."""
+        here = self.folder / name
+        shutil.copytree(self.before, here)
+        return here
+
+    def again(self, here: Path) -> list[str]:
+        """How a job that was cut off is taken up; anew where nothing was asked yet."""
+        run = run_of(here, self.kind)
+        if run is None or not _has_begun(run.file("journal.sqlite")):
+            return self.command
+        return [self.kind, "--resume", str(run.path)]
 
     def disturbed(self, tally: Tally, rng: random.Random, kills: int, number: int) -> None:
         """One job with up to `kills` kills."""
-        here = self.folder / f"job{number}"
-        shutil.copytree(self.before, here)
-        command, quiet = self._command(), True
+        here = self.copy(f"job{number}")
+        command, quiet = self.command, True
         for _ in range(rng.randint(1, kills)):
             if not _killed(here, command, rng.uniform(0.0, LATEST * self.lasts_s)):
                 tally.too_late += 1
                 break
             tally.kills += 1
-            run = _run_of(here, self.kind)
+            run = run_of(here, self.kind)
             if run is None or not _has_begun(run.file("journal.sqlite")):
                 continue  # nothing was asked yet: the job is begun anew
             quiet = quiet and self._nothing_in_flight(here, run)
             tally.in_flight += not quiet
-            command = [self.kind, "--resume", str(run.path)]
+            command = self.again(here)
         self._finish(here, command, quiet, tally)
         shutil.rmtree(here)
 
     def reset(self, tally: Tally, rng: random.Random, number: int) -> None:
         """One job on a board that is reset again and again."""
-        here = self.folder / f"job{number}"
-        shutil.copytree(self.before, here)
+        here = self.copy(f"job{number}")
         text = (here / "bench.yaml").read_text(encoding="utf-8")
         rates = f"reset: {RESET_RATE}, brown_out: {RESET_RATE}, seed: {rng.getrandbits(32)}"
         text = text.replace("sim: {", f"sim: {{upsets: {{{rates}}}, ")
         (here / "bench.yaml").write_text(text, encoding="utf-8")
-        command = self._command()
-        while (code := _forked(here, command, None)) == LinkError.exit_code:
+        command = self.command
+        while (code := forked(here, command, None)) == LinkError.exit_code:
             tally.kills += 1
             tally.in_flight += 1
-            run = _run_of(here, self.kind)
-            command = [self.kind, "--resume", str(run.path)] if run else command
+            command = self.again(here)
         if code == 0:
             self._finish(here, command, False, tally)
         else:
@@ -171,14 +185,14 @@ class _Stage:
 
     def _finish(self, here: Path, command: list[str], quiet: bool, tally: Tally) -> None:
         tally.jobs += 1
-        run = _run_of(here, self.kind)
+        run = run_of(here, self.kind)
         done = run is not None and run.status == "done"
-        if not done and _forked(here, command, None) != 0:
+        if not done and forked(here, command, None) != 0:
             sys.stderr.write((here / "said.txt").read_text(errors="replace")[-2000:])
             return
         tally.completed += 1
-        end = _end(here, self.kind)
-        missing, twice, outside = self._pulses(here)
+        end = end_of(here, self.kind)
+        missing, twice, outside = self.pulses(here)
         tally.acts_missing += missing
         tally.acts_twice += twice
         tally.outside += outside
@@ -190,7 +204,10 @@ class _Stage:
                 sys.stderr.write(self._difference(here, end))
         else:
             tally.to_be_within += 1
-            tally.within += _close(end.figures, self.end.figures)
+            within = close(end.figures, self.end.figures)
+            tally.within += within
+            if not within:
+                sys.stderr.write(self._difference(here, end))
 
     def _difference(self, here: Path, end: End) -> str:
         names = [
@@ -205,7 +222,7 @@ class _Stage:
         clock = int(np.frombuffer(_head(here), COUNTERS)["now_ns"][0])
         return self.timeline.get(_progress(run.file("journal.sqlite"))) == clock
 
-    def _pulses(self, here: Path) -> tuple[int, int, int]:
+    def pulses(self, here: Path) -> tuple[int, int, int]:
         """Acknowledged pulses that the chip has not, pulses beyond all that were meant, and pulses
         on cells that the job has nothing to do with.
         """
@@ -235,18 +252,19 @@ class _Stage:
 
 
 def _must(here: Path, command: list[str], timeline: Path | None = None) -> None:
-    if _forked(here, command, None, timeline) != 0:
+    if forked(here, command, None, timeline) != 0:
         raise SystemExit(f"{here}: {command} failed:\n{(here / 'said.txt').read_text()[-2000:]}")
 
 
 def _killed(here: Path, command: list[str], after_s: float) -> bool:
     """Whether the job was killed; False when it had come to its end by then."""
-    return _forked(here, command, after_s) == -signal.SIGKILL
+    return forked(here, command, after_s) == -signal.SIGKILL
 
 
-def _forked(
+def forked(
     here: Path, command: list[str], kill_after_s: float | None, timeline: Path | None = None
 ) -> int:
+    """Exit code of `hil COMMAND` in a folder; killed after a time, at the latest JOB_LIMIT_S."""
     child = os.fork()
     if not child:
         os._exit(_in_child(here, command, timeline))
@@ -326,15 +344,17 @@ def _chip(here: Path) -> np.ndarray:
     return np.frombuffer(data, np.dtype(CellArray.state_dtype))
 
 
-def _run_of(here: Path, kind: str) -> RunFolder | None:
+def run_of(here: Path, kind: str) -> RunFolder | None:
+    """The run that a job made last; None where it made none."""
     before = here.parent / "before" / "runs"
     runs = [r for r in RunFolder.all(here / "runs") if r.kind == kind]
     new = [run for run in runs if not (before / run.path.name).exists()]
     return new[0] if new else None  # the one that was started last
 
 
-def _end(here: Path, kind: str) -> End:
-    run = _run_of(here, kind)
+def end_of(here: Path, kind: str) -> End:
+    """What a job that came to its end left."""
+    run = run_of(here, kind)
     if run is None:
         raise SystemExit(f"{here}: the job left no run")
     if kind == "program":
@@ -346,7 +366,7 @@ def _end(here: Path, kind: str) -> End:
     return End(_chip(here).copy(), figures)
 
 
-def _close(found: dict[str, float], whole: dict[str, float]) -> bool:
+def close(found: dict[str, float], whole: dict[str, float]) -> bool:
     """Within what the random course of a job makes of the same figures.
 
     Cells in tolerance: 10 % fewer at most; radius of samples: 0.05.

@@ -86,13 +86,10 @@ def _start() -> CellModel:
 def _contender(
     model: CellModel, menu: PulseMenu, more: Mapping[str, Any] | None = None
 ) -> Contender:
-    allowed: list[PulseMenu] = []  # the same object every time: its tables are made once
-
     def make(task: Task, chip: ChipOnBoard) -> Programmer:
         known = ALGORITHMS[NAME]
-        if not allowed:
-            allowed.append(menu.within(chip.macro.limits))
-        own: dict[str, Any] = {"model": model, "menu": allowed[0], **(more or {})}
+        allowed = menu.within(chip.macro.limits)
+        own: dict[str, Any] = {"model": model, "menu": allowed, **(more or {})}
         return known.programmer(task.params(known.params, **own), chip.wait)
 
     return Contender(NAME, make)

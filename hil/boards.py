@@ -139,7 +139,7 @@ def simulated(board: SimBoard) -> OpenBoard:
     upsets = board.machine.settings.upsets
     if upsets == BoardUpsets():
         return OpenBoard(MemoryStream(uninterrupted(board.receive), "sim"), board)
-    upset = UpsetBoard(board.power_up_again, upsets)
+    upset = UpsetBoard(board.power_up_again, upsets, board.machine.chip.now_ns)
     return OpenBoard(MemoryStream(uninterrupted(upset.receive), "sim (with upsets)"), board)
 
 
@@ -176,7 +176,8 @@ def _line(name: str, front_end: VirtualFrontEnd) -> Stream:
             raise ConfigError(
                 f"sim.upsets: board {name} cannot be upset; sim and native can, in this process"
             )
-        upset = UpsetBoard(lambda: NativeBoard(front_end), upsets)
+        chip = front_end.machine.chip
+        upset = UpsetBoard(lambda: NativeBoard(front_end), upsets, chip.now_ns)
         return MemoryStream(uninterrupted(upset.receive), "native (with upsets)")
     if name == "native":
         return NativeStream(NativeBoard(front_end))

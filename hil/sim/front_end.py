@@ -47,7 +47,7 @@ class FrontEnd:
         effects = settings.switched()
         self.array = array
         self.converters = converters
-        self.supply = PowerSupply(settings.upsets)
+        self.supply = PowerSupply(settings.upsets, chip.now_ns)
         self.saturated = 0  # conversions at an end of the read ADC
         self._chip = chip
         self._scales = description.converters

@@ -54,13 +54,15 @@ class PowerLostError(Exception):
 class PowerSupply:
     """The supply behind a front end: says how many pulses of a batch it lasts for.
 
-    `lost` is set while the board is without power.
+    `lost` is set while the board is without power. `now_ns` is the chip's clock: what happens is
+    keyed by it as well, so that a job that is taken up does not meet the same fate at the same
+    place.
     """
 
-    def __init__(self, upsets: BoardUpsets) -> None:
+    def __init__(self, upsets: BoardUpsets, now_ns: int = 0) -> None:
         self.upsets = upsets
         self.lost = False
-        self._random = random.Random(upsets.seed)
+        self._random = _random(upsets, now_ns)
         self._planted = NEVER
 
     def plant_reset(self, after_pulses: int) -> None:
@@ -99,15 +101,18 @@ class UpsetBoard:
     Args:
         power_up: gives the board as it is after power-up, in front of the same chip.
         upsets: how often.
+        now_ns: the chip's clock, as in `PowerSupply`.
 
     `count` says how often the board was powered up again, `met` how often each upset of the line
     happened.
     """
 
-    def __init__(self, power_up: Callable[[], Powered], upsets: BoardUpsets) -> None:
+    def __init__(
+        self, power_up: Callable[[], Powered], upsets: BoardUpsets, now_ns: int = 0
+    ) -> None:
         self._power_up = power_up
         self._upsets = upsets
-        self._random = random.Random(upsets.seed + 1)
+        self._random = _random(upsets, now_ns, 1)
         self._hung = 0
         self._held = b""
         self.count = 0
@@ -147,3 +152,7 @@ class UpsetBoard:
         if happens:
             self.met[kind] += 1
         return happens
+
+
+def _random(upsets: BoardUpsets, now_ns: int, stream: int = 0) -> random.Random:
+    return random.Random(upsets.seed + stream + (now_ns << 64))
