@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ from protocols.files import parse_json
 
 MAX_NAMED_GAP = 100  # missing rows that are named one by one
 MAX_RECORD_BYTES = 4096  # of one packed record (this project's choice)
+
+# What a described record may raise that is none; numpy parses parts of it as Python.
+_NO_LAYOUT = (FileError, TypeError, KeyError, AttributeError, ValueError, SyntaxError)
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ class JournalReader:
         """
         self.path = path
         self._types: dict[str, np.dtype[Any]] = {}
-        if not path.is_file():
+        if not os.path.isfile(path):  # noqa: PTH113 - False also for a name that cannot be
             raise RecordError(f"{path}: there is no journal.")
         self._db, self.meta = _open(path, check)
         if (self.meta.get("format"), self.meta.get("version")) != (FORMAT, str(VERSION)):
@@ -137,7 +141,7 @@ class JournalReader:
         try:
             described = [(str(field["name"]), str(field["type"])) for field in parse_json(fields)]
             found = np.dtype(described)
-        except (FileError, TypeError, KeyError, AttributeError, ValueError) as error:
+        except _NO_LAYOUT as error:
             raise RecordError(
                 f"{self.path}: the layout of {name!r} is none ({error!s:.80}); restore a copy."
             ) from error

@@ -132,7 +132,7 @@ class Round:
             return
         starts = list(self.frames) + [int(v) for v in exchange.checks]
         if len(set(starts)) != len(starts):
-            raise RecordError(f"the journal answers pulses of round {self.token} twice")
+            raise ValueError(f"pulses of round {self.token} are answered twice")
         for start, answer in zip(exchange.checks, exchange.answers, strict=True):
             if answer is not None:
                 self.frames[start] = answer

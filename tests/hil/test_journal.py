@@ -207,6 +207,8 @@ def test_a_page_that_lost_a_row_is_noticed_and_the_rest_can_be_read(tmp_path):
 def test_files_that_are_no_journal(tmp_path):
     with pytest.raises(RecordError, match="no journal"):
         Journal.open_read(tmp_path / "missing.sqlite")
+    with pytest.raises(RecordError, match="no journal"):
+        Journal.open_read(tmp_path / ("long" * 100))
     (tmp_path / "text").write_text("not a data base, however long this text may be " * 50)
     with pytest.raises(RecordError, match="not a journal"):
         Journal.open_read(tmp_path / "text")

@@ -179,6 +179,7 @@ def test_a_database_that_would_run_something_is_refused(tmp_path, name):
         '[{"name": "row", "type": "V2147483647"}]',
         '[{"name": "row", "type": "<u2"}]',
         '[{"name": "row"}]',
+        '[{"name": "row", "type": "(,)f4"}]',
     ],
 )
 def test_a_layout_that_is_none_is_refused_though_its_checksum_fits(tmp_path, fields):
