@@ -4,6 +4,10 @@ One run, interleaved: in each round every contestant solves the same initial con
 figures are medians over the rounds. The published sampler's 10,000 steps are timed on a slice of
 them and scaled, as each step costs the same; the quality of all 10,000 is that of the project's own
 sampler, which takes the same steps of the same equations in numpy.
+
+The KL divergence of one set of 50,000 samples scatters by 4 % from set to set, and a difference of
+4e-4 between two ways of solving moves that of one and the same set by up to 2 %, since samples at
+the edge of a bin change it. Equal quality is so judged over several sets.
 """
 
 from __future__ import annotations
@@ -46,7 +50,10 @@ SOURCE = Path(__file__).with_name("_generation_kernel.c")
 READ_SIGMA = 0.01  # of a weight, relative; this benchmark's choice
 READ_PERIOD_TICKS = 4  # 50 noise ticks per solve, 30 normals in each
 CANDIDATES = (10, 20, 25, 40, 50, 100, 200)  # ticks
-EQUAL_KL = 0.01  # sets of 50,000 samples of one law differ by more
+EQUAL_KL = 0.01
+SETS = 8  # of initial conditions, by which equal quality is judged
+EQUAL_MEAN = "equal quality: KL over the exact solution's, mean of 8 sets"
+EQUAL_ERROR = "equal quality: standard error of that mean"
 EQUAL_SDE = 0.05
 COUNT, SDE_COUNT = 50_000, 200_000  # samples that are timed, samples that a noisy law is judged by
 HELD, EQUAL = "loop, 200 held ticks", "loop, ticks of equal quality"
@@ -76,27 +83,36 @@ def ode(quick: bool) -> tuple[Figures, Limits]:
     library_rms = [
         _rms(f(x0), exact) for name, f in contestants.items() if name not in (HELD, HAND, SLICE)
     ]
-    ticks = _equal_ticks(model, x0, exact, euler, min(library_rms, default=np.inf))
+    ticks, apart = _equal_ticks(model, x0, exact, min(library_rms, default=np.inf))
     contestants[EQUAL] = _loop(model, ticks)
     rates, ends = race(contestants, x0, rounds)
-    return _ode_figures(rates, ends, exact, euler, ticks, slice_steps / PUBLISHED_STEPS, lacking)
+    figures, bars = _ode_figures(
+        rates, ends, exact, euler, ticks, slice_steps / PUBLISHED_STEPS, lacking
+    )
+    return figures | apart, bars
 
 
 def _equal_ticks(
-    model: ScoreModel, x0: np.ndarray, exact: np.ndarray, euler: np.ndarray, rms: float
-) -> int:
-    """The fewest ticks of a quality equal to all others', from which on all finer ones have it.
+    model: ScoreModel, x0: np.ndarray, exact: np.ndarray, rms: float
+) -> tuple[int, Figures]:
+    """The fewest ticks of a quality equal to all others', from which on all finer ones have it;
+    and how far from equal they are.
 
-    Equal is a KL divergence of at most 1 % above that of the published steps, and a distance from
-    the exact solution of at most `rms`, the better of the libraries'.
+    Equal is a KL divergence of at most 1 % above that of the exact solution (from which that of the
+    published steps cannot be told), in the mean over `SETS` of samples and two standard errors of
+    it, and a distance from the exact solution of at most `rms`, the better of the libraries'.
     """
-    bar, found = (1.0 + EQUAL_KL) * evaluate(euler).kl_1d, TICKS
+    sets = [initial_conditions(model, SEED + n, 0, COUNT) for n in range(SETS)]
+    fine = [evaluate(_loop(model, PUBLISHED_STEPS // 5)(x)).kl_1d for x in sets]
+    found, figures = TICKS, {EQUAL_MEAN: np.nan, EQUAL_ERROR: np.nan}
     for ticks in sorted(CANDIDATES, reverse=True):
-        end = _loop(model, ticks)(x0)
-        if evaluate(end).kl_1d > bar or _rms(end, exact) > rms:
+        solver = _loop(model, ticks)
+        ratio = np.array([evaluate(solver(x)).kl_1d / kl for x, kl in zip(sets, fine, strict=True)])
+        mean, error = float(ratio.mean()), float(ratio.std(ddof=1) / np.sqrt(SETS))
+        if mean + 2.0 * error > 1.0 + EQUAL_KL or _rms(solver(x0), exact) > rms:
             break
-        found = ticks
-    return found
+        found, figures = ticks, {EQUAL_MEAN: mean, EQUAL_ERROR: error}
+    return found, figures
 
 
 def _ode_figures(
@@ -126,14 +142,14 @@ def _ode_figures(
         "share of hand-written C": rates[HELD] / rates[HAND],
         "equal quality: times the published sampler": rates[EQUAL] / rates[PUBLISHED],
         "equal quality: times the fastest library": rates[EQUAL] / library,
-        "equal quality: KL over that of the published steps": kl[EQUAL] / published_kl,
+        "equal quality: KL over that of the published steps, this set": kl[EQUAL] / published_kl,
     }
     bars = {
         "200 ticks: KL over that of the published steps": (0.0, 1.0 + EQUAL_KL),
         "share of hand-written C": (0.5, np.inf),
         "equal quality: times the published sampler": (1_000.0, np.inf),
         "equal quality: times the fastest library": (4.0, np.inf),
-        "equal quality: KL over that of the published steps": (0.0, 1.0 + EQUAL_KL),
+        EQUAL_MEAN: (0.0, 1.0 + EQUAL_KL),
     }
     return figures, bars
 
