@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 from hil.diffusion import weight_errors
-from hil.diffusion.metrics import Metrics, evaluate, reference_set
+from hil.diffusion.metrics import Metrics, evaluate
 from hil.diffusion.model import NoiseLaw, load_model
 from hil.diffusion.noise_law import REVERSE_SDE
 from hil.diffusion.noise_study import JUDGE_SEEDS, LEAST_SHARE, compare
 from hil.diffusion.sampler import Solve, euler_maruyama, held_loop, initial_conditions, solve
+from hil.generation import solve_fast
+from hil.jobs.noise import references_of
 
 BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "score_model.py"
 
@@ -73,10 +75,11 @@ def test_sde_is_decent(ring):
     assert evaluate(euler_maruyama(cool, x0, seed=3)).kl_1d <= 0.01
 
 
-def test_the_stored_noise_law_is_stochastic_and_no_worse_than_the_ode(ring):
-    law, references = ring.noise, {None: reference_set()}
-    seeds = JUDGE_SEEDS[:3]
-    found = compare(ring, law, references, samples=10_000, seeds=seeds, steps=100)
+@pytest.mark.parametrize("name", ["ring", "digits3"])
+def test_the_stored_noise_law_is_stochastic_and_no_worse_than_the_ode(name):
+    model = load_model(name)
+    how = {"samples": 10_000, "seeds": JUDGE_SEEDS[:3], "steps": 100, "solver": solve_fast}
+    found = compare(model, model.noise, references_of(model), **how)
     assert found.no_worse
     assert found.law.noise_share >= LEAST_SHARE
     assert found.law.sliced_w1 < found.ode.sliced_w1
