@@ -88,7 +88,7 @@ class RunFolder:
         now = datetime.now().astimezone()
         stem = kind if board is None else f"{kind}-{board}"
         run = cls(_new_folder(root, f"{now:%Y-%m-%d}-{stem}"), {})
-        run.update(
+        facts = dict(
             version=_VERSION,
             kind=kind,
             status=RUNNING,
@@ -101,8 +101,14 @@ class RunFolder:
             parameters=dict(parameters),
             **({} if board is None else {"on": board}),
         )
-        if bench_text is not None:
-            run.save_text("bench.yaml", bench_text)
+        try:
+            run.update(**facts)
+            if bench_text is not None:
+                run.save_text("bench.yaml", bench_text)
+        except KeyboardInterrupt as error:
+            run.info = plain(facts)
+            run._finish_by(error)
+            raise
         return run
 
     @classmethod
@@ -212,13 +218,21 @@ class RunFolder:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        status, reason = _ending(error)
         try:
-            self.finish(status, reason)
+            self._finish_by(error)
         except RecordError as failure:
             if error is None:
                 raise
             error.add_note(str(failure))  # the first error is the one to show
+
+    def _finish_by(self, error: BaseException | None) -> None:
+        """Marks an end by what ended it, also when Ctrl-C comes in the middle of that."""
+        status, reason = _ending(error)
+        try:
+            self.finish(status, reason)
+        except KeyboardInterrupt:
+            self.finish(status, reason)
+            raise
 
     # --- what is in it -----------------------------------------------------------------------
 

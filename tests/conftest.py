@@ -32,6 +32,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first, or one worker is left alone with it at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("longest") is None)
+
+
 def _board(name: str) -> str:
     if name in (*BOARDS, "native-process") or name.startswith(LINES):
         return name

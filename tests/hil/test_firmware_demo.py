@@ -46,6 +46,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[st
 
 
 @pytest.mark.slow
+@pytest.mark.longest
 @pytest.mark.parametrize("board", ["qemu"])
 def test_the_main_job(need_firmware, results, board):
     need_firmware(board)

@@ -78,6 +78,46 @@ def test_the_context_manager_marks_the_end(tmp_path):
     assert ended(run.path)[0] == "done"
 
 
+@pytest.mark.parametrize("error", [None, LimitError("4.0 V is over the limit")])
+def test_ctrl_c_in_the_middle_of_the_end_leaves_no_run_that_seems_to_go_on(
+    tmp_path, monkeypatch, error
+):
+    run = new(tmp_path)
+    saved = interrupted_once(monkeypatch)
+    with pytest.raises(KeyboardInterrupt), run:
+        leave(run, error)
+    assert saved == ["run.json"]
+    assert ended(run.path)[0] == ("done" if error is None else "failed")
+
+
+def test_ctrl_c_while_a_run_is_begun_marks_it(tmp_path, monkeypatch):
+    interrupted_once(monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        new(tmp_path)
+    (run,) = RunFolder.all(tmp_path)
+    assert ended(run.path) == ("interrupted", "stopped from the keyboard", True)
+
+
+def leave(run, error):
+    run.journal.event("x", {})
+    if error is not None:
+        raise error
+
+
+def interrupted_once(monkeypatch):
+    """The next file of a run is not written because of a Ctrl-C; its name."""
+    names, save = [], RunFolder.save_json
+
+    def saving(self, name, data):
+        if not names:
+            names.append(name)
+            raise KeyboardInterrupt
+        return save(self, name, data)
+
+    monkeypatch.setattr(RunFolder, "save_json", saving)
+    return names
+
+
 def test_a_failing_disk_does_not_hide_the_first_error(tmp_path, monkeypatch):
     run = new(tmp_path)
     monkeypatch.setattr(os, "fsync", _no_space)
