@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import math
+import os
 import stat
 import struct
 import zipfile
@@ -74,8 +75,9 @@ def checked_members(
     if len(infos) > most_members or len(names) != len(infos):
         raise FileError(f"{len(infos)} members; at most {most_members}, each once")
     total = sum(info.file_size for info in infos)
-    if any(info.compress_size > most_bytes for info in infos):  # as much is asked for to read it
-        raise FileError("damaged: a member claims to be larger than a file may be")
+    there = archive.fp.seek(0, os.SEEK_END) if archive.fp is not None else 0
+    if any(info.compress_size > there for info in infos):  # as much is asked for to read it
+        raise FileError(f"damaged: a member claims to be larger than the file's {there} bytes")
     if total > most_bytes:
         raise FileError(f"unpacks to {total} bytes; at most {most_bytes} are allowed")
     for name, info in names.items():

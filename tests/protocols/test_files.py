@@ -136,12 +136,12 @@ def test_a_zip_is_bounded_before_it_is_unpacked(tmp_path):
         read_npz(path, 1000)
 
 
-def test_a_member_that_claims_to_be_packed_into_more_than_a_file_may_be_is_not_read(tmp_path):
+def test_a_member_that_claims_to_be_larger_than_the_file_is_not_read(tmp_path):
     path = tmp_path / "a.npz"
     np.savez_compressed(path, a=np.zeros(100))
     content = bytearray(path.read_bytes())
     at = content.index(b"PK\x01\x02") + 20  # its packed size, in the directory at the end
-    content[at : at + 4] = (0x7FFF_FFFF).to_bytes(4, "little")
+    content[at : at + 4] = (len(content) + 1).to_bytes(4, "little")
     path.write_bytes(content)
-    with pytest.raises(FileError, match="larger than a file may be"):
+    with pytest.raises(FileError, match="larger than the file"):
         read_npz(path, 1_000_000)
