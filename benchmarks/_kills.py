@@ -17,7 +17,7 @@ import signal
 import sqlite3
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,10 +141,13 @@ class Stage:
 
     def again(self, here: Path) -> list[str]:
         """How a job that was cut off is taken up; anew where nothing was asked yet."""
+        run = self._begun(here)
+        return self.command if run is None else [self.kind, "--resume", str(run.path)]
+
+    def _begun(self, here: Path) -> RunFolder | None:
+        """The run that a job made last, if it has asked anything."""
         run = run_of(here, self.kind)
-        if run is None or not _has_begun(run.file("journal.sqlite")):
-            return self.command
-        return [self.kind, "--resume", str(run.path)]
+        return run if run is not None and _has_begun(run.file("journal.sqlite")) else None
 
     def disturbed(self, tally: Tally, rng: random.Random, kills: int, number: int) -> None:
         """One job with up to `kills` kills."""
@@ -155,22 +158,19 @@ class Stage:
                 tally.too_late += 1
                 break
             tally.kills += 1
-            run = run_of(here, self.kind)
-            if run is None or not _has_begun(run.file("journal.sqlite")):
-                continue  # nothing was asked yet: the job is begun anew
+            command = self.again(here)
+            run = self._begun(here)
+            if run is None:
+                continue
             quiet = quiet and self._nothing_in_flight(here, run)
             tally.in_flight += not quiet
-            command = self.again(here)
         self._finish(here, command, quiet, tally)
         shutil.rmtree(here)
 
     def reset(self, tally: Tally, rng: random.Random, number: int) -> None:
         """One job on a board that is reset again and again."""
         here = self.copy(f"job{number}")
-        text = (here / "bench.yaml").read_text(encoding="utf-8")
-        rates = f"reset: {RESET_RATE}, brown_out: {RESET_RATE}, seed: {rng.getrandbits(32)}"
-        text = text.replace("sim: {", f"sim: {{upsets: {{{rates}}}, ")
-        (here / "bench.yaml").write_text(text, encoding="utf-8")
+        upset(here, {"reset": RESET_RATE, "brown_out": RESET_RATE}, rng.getrandbits(32))
         command = self.command
         while (code := forked(here, command, None)) == LinkError.exit_code:
             tally.kills += 1
@@ -342,6 +342,14 @@ def _head(here: Path) -> bytes:
 def _chip(here: Path) -> np.ndarray:
     data = (here / CELLS_FILE).read_bytes()[_CELLS_AT:]
     return np.frombuffer(data, np.dtype(CellArray.state_dtype))
+
+
+def upset(here: Path, rates: Mapping[str, float], seed: int) -> None:
+    """Lets the board of a job be upset, at the rates of `sim.upsets`."""
+    bench = here / "bench.yaml"
+    inside = ", ".join(f"{name}: {rate}" for name, rate in {**rates, "seed": seed}.items())
+    text = bench.read_text(encoding="utf-8")
+    bench.write_text(text.replace("sim: {", f"sim: {{upsets: {{{inside}}}, "), encoding="utf-8")
 
 
 def run_of(here: Path, kind: str) -> RunFolder | None:

@@ -97,7 +97,7 @@ def _job(number: int, seed: int, folder: Path) -> Row:
     programming = PROGRAMMING.format(algorithm)
     stage = _kills.Stage(folder, kind, rng.getrandbits(31), programming)
     here = stage.copy("disturbed")
-    _disturb(here / "bench.yaml", rng)
+    _disturb(here, rng)
     rate = _drawn(rng, LINE_RATES)
     kills, losses, code = _brought_to_its_end(stage, here, rng, rate)
     run = _kills.run_of(here, kind)
@@ -142,14 +142,11 @@ def _brought_to_its_end(
     return kills, losses, code
 
 
-def _disturb(bench: Path, rng: random.Random) -> None:
+def _disturb(here: Path, rng: random.Random) -> None:
     """Faults of the board into the bench file of a job."""
     rates = {name: _drawn(rng, PULSE_RATES) for name in ("reset", "brown_out")}
     rates |= {name: _drawn(rng, PIECE_RATES) for name in ("hang", "late", "overrun")}
-    inside = ", ".join(f"{name}: {rate}" for name, rate in rates.items())
-    upsets = f"upsets: {{{inside}, seed: {rng.getrandbits(32)}}}"
-    text = bench.read_text(encoding="utf-8")
-    bench.write_text(text.replace("sim: {", f"sim: {{{upsets}, "), encoding="utf-8")
+    _kills.upset(here, rates, rng.getrandbits(32))
 
 
 def _drawn(rng: random.Random, ends: tuple[float, float]) -> float:

@@ -179,7 +179,9 @@ class AnalogLoop:
         kept = np.empty((0, 1, 2)) if traces is None else traces
         for start in range(0, len(x), BLOCK):
             part = slice(start, start + BLOCK)
-            noise = self.frozen_noise(plan, numbers[part]) if deviations is None else deviations
+            noise = (
+                self.frozen_noise(plan.network, numbers[part]) if deviations is None else deviations
+            )
             self.saturated += self._solve(
                 x[part],
                 kept[part],
@@ -197,9 +199,9 @@ class AnalogLoop:
             )
         return x
 
-    def frozen_noise(self, plan: Plan, trajectories: Numbers) -> NDArray[np.float32]:
+    def frozen_noise(self, network: Network, trajectories: Numbers) -> NDArray[np.float32]:
         """Relative deviation (trajectories, cells) of the network's cells, one for each solve."""
-        return self._array.chip.cells.solve_noise(plan.network.cells, trajectories)
+        return self._array.chip.cells.solve_noise(network.cells, trajectories)
 
     def probe(
         self,
@@ -230,8 +232,7 @@ class AnalogLoop:
             2,
         ).reshape(samples, outputs, 2)
         frozen = np.full(samples, PROBE_TRAJECTORIES + number % PROBE_TRAJECTORIES)
-        noise = self._array.chip.cells.solve_noise(network.cells, frozen[:1])
-        noise = np.repeat(noise, samples, axis=0)
+        noise = np.repeat(self.frozen_noise(network, frozen[:1]), samples, axis=0)
         electronic = self.stages.noise * lanes[..., 0]
         volts = self._layers(x, frozen, electronic, segments, drive, network, noise, self.stages)
         fraction = volts / self._description.converters.probe_full_scale_volts

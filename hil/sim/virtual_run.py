@@ -47,7 +47,7 @@ class VirtualRun:
     def preset(self, trajectory: int, x_codes: tuple[int, int]) -> None:
         """Integrators to x, held, before the first tick."""
         loop, self._trajectory = self._machine.loop, np.array([trajectory], np.int64)
-        self._deviations = loop.frozen_noise(self._plan, self._trajectory)
+        self._deviations = loop.frozen_noise(self._plan.network, self._trajectory)
         self._x = loop.preset(np.array([x_codes], np.int64))
         self._tick = 0
         self._last_changed = False
