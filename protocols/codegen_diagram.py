@@ -156,14 +156,13 @@ def _short(names: list[str]) -> str:
 
 
 def _boxes(board: BoardMap) -> list[Box]:
+    return [*_around(board), *_converters(board), *_array_side(board), _chip(board)]
+
+
+def _around(board: BoardMap) -> list[Box]:
+    """What the board is connected to, and its controller."""
     drawn = board.drawn
-    lines = drawn.lines
     rails = [f"{k + 1}. {one.name} {one.volts:+g} V" for k, one in enumerate(drawn.supplies)]
-    dac = drawn.dac_part.part
-    near = " ".join(lines[kind].connector for kind in lines)
-    far = " ".join(lines[kind].far_connector for kind in lines)
-    spis = sorted(board.wiring.buses, reverse=True)
-    adc = [f"{one.pin}  {one.name}" for one in drawn.adc]
     return [
         Box(30, 90, 185, 62, "Host", (f"UART, {drawn.serial.connector}",)),
         Box(30, 190, 185, 130, "Supplies, in order", [*rails, "off in reverse"]),
@@ -186,6 +185,15 @@ def _boxes(board: BoardMap) -> list[Box]:
             ),
             published=True,
         ),
+    ]
+
+
+def _converters(board: BoardMap) -> list[Box]:
+    """What the controller sets over its buses."""
+    drawn = board.drawn
+    dac = drawn.dac_part.part
+    spis = sorted(board.wiring.buses, reverse=True)
+    return [
         Box(
             530,
             90,
@@ -220,6 +228,14 @@ def _boxes(board: BoardMap) -> list[Box]:
             "References",
             ("ladder of 16 taps, 4, 10, 40 kohm,", "calibration line from every DAC"),
         ),
+    ]
+
+
+def _array_side(board: BoardMap) -> list[Box]:
+    """Loop, lines and read paths, between the converters and the chip."""
+    drawn = board.drawn
+    adc = [f"{one.pin}  {one.name}" for one in drawn.adc]
+    return [
         Box(
             920,
             90,
@@ -258,23 +274,30 @@ def _boxes(board: BoardMap) -> list[Box]:
             (f"{drawn.columns} trans-impedance stages", "far-end switches"),
         ),
         Box(920, 825, 215, 106, "Inputs of the ADC", adc),
-        Box(
-            1240,
-            470,
-            215,
-            195,
-            "Chip in its socket",
-            (
-                f"{drawn.rows} x {drawn.columns} 1T1R",
-                "row r: bit line r",
-                "column c: source line c,",
-                "word line c (parallel)",
-                "",
-                f"near ends {near}",
-                f"far ends {far}",
-            ),
-        ),
     ]
+
+
+def _chip(board: BoardMap) -> Box:
+    drawn = board.drawn
+    lines = drawn.lines
+    near = " ".join(lines[kind].connector for kind in lines)
+    far = " ".join(lines[kind].far_connector for kind in lines)
+    return Box(
+        1240,
+        470,
+        215,
+        195,
+        "Chip in its socket",
+        (
+            f"{drawn.rows} x {drawn.columns} 1T1R",
+            "row r: bit line r",
+            "column c: source line c,",
+            "word line c (parallel)",
+            "",
+            f"near ends {near}",
+            f"far ends {far}",
+        ),
+    )
 
 
 def _wires(board: BoardMap) -> list[Wire]:

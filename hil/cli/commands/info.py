@@ -20,6 +20,7 @@ from hil.cli.options import (
     SeedOption,
     context,
 )
+from hil.config import BenchConfig
 from hil.diffusion.model import load_model
 from hil.jobs.network import latest_placement, place
 from hil.jobs.wear import ChipWear, chip_wear
@@ -49,7 +50,17 @@ def command(
     if chip or figure is not None:
         _show_wear(ctx, of, figure, as_json=json)
         return
-    config, console = ctx.config, ctx.console
+    console, facts = ctx.console, _facts(ctx.config, whole=json)
+    if json:
+        console.json(facts)
+        return
+    for section in ("board", "chip", "session", "model"):
+        console.facts(section, facts[section])
+    console.facts("limits", {name: _limit(name, item) for name, item in facts["limits"].items()})
+
+
+def _facts(config: BenchConfig, *, whole: bool) -> dict[str, Any]:
+    """What is said of a bench; `whole` with every figure of its curves."""
     model = load_model(config.model)
     placement = place(model, config)
     with Bench.open(config) as opened:
@@ -59,7 +70,7 @@ def command(
         simulated = opened.is_simulated
         curves, under = opened.board_curves, opened.conditions
     formed = int((reading > config.programming.unformed_siemens).sum())
-    facts: dict[str, Any] = {
+    return {
         "board": {
             "name": config.board,
             "port": identity.port.name.lower(),
@@ -69,7 +80,7 @@ def command(
             "safe_reason": identity.safe_reason.name.lower(),
             "up_s": status.time_s,
             "dropped_frames": status.dropped,
-            "curves": curves.facts() if json else curves.note,
+            "curves": curves.facts() if whole else curves.note,
         },
         "chip": {
             "id": config.chip.id,
@@ -87,12 +98,6 @@ def command(
         "model": {"name": model.name, "volts_per_unit": model.volts_per_unit},
         "limits": limits,
     }
-    if json:
-        console.json(facts)
-        return
-    for section in ("board", "chip", "session", "model"):
-        console.facts(section, facts[section])
-    console.facts("limits", {name: _limit(name, item) for name, item in limits.items()})
 
 
 def _show_wear(ctx: Context, of: Of, figure: Path | None, *, as_json: bool) -> None:
