@@ -12,10 +12,10 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self
 
 from drivers.batch import Batch, OnResponse
+from drivers.closing import Closing
 from drivers.handshake import check_hello
 from drivers.refusal import refusal
 from drivers.stream import Stream
@@ -25,7 +25,6 @@ from protocols.codec import Message
 from protocols.errors import (
     BoardError,
     HandshakeError,
-    HilError,
     LinkError,
     LinkTimeout,
     SessionLost,
@@ -50,7 +49,7 @@ class LinkStats:
     round_trips: int = 0
 
 
-class Link:
+class Link(Closing):
     """A session with one board over one stream.
 
     `timeout_s` is how long the line may be silent before unanswered requests go again, `attempts`
@@ -152,20 +151,6 @@ class Link:
         if self._hello is None:
             self.open()
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close; an error on the way out does not hide the one that ended the block."""
-        try:
-            self.close()
-        except HilError as closing:
-            if error is None:
-                raise
-            error.add_note(f"While closing: {closing}")
 
     # --- requests ----------------------------------------------------------------------------
 

@@ -8,13 +8,13 @@ from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drivers.board import Board
+from drivers.closing import Closing
 from drivers.integrator import Integrator
 from drivers.link import Link
 from drivers.rram.geometry import Geometry
@@ -32,7 +32,7 @@ from hil.recorded_link import RecordedLink
 from hil.safe_states import announcement
 from hil.sim.back_doors import BackDoors
 from hil.wear_keeper import WearKeeper, WearPlace
-from protocols.errors import HandshakeError, HilError
+from protocols.errors import HandshakeError
 from protocols.hardware import BoardDescription
 from protocols.messages import Port, SafeReason
 
@@ -54,7 +54,7 @@ class Accounts:
     host_s: float
 
 
-class Bench:
+class Bench(Closing):
     """One board with one chip, opened; a context manager that leaves the outputs safe."""
 
     def __init__(
@@ -232,27 +232,6 @@ class Bench:
                 stack.callback(self.wear.close)
             stack.callback(self.link.close)
             stack.callback(self._door.close)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is None:
-            self.close()
-        else:
-            self._close_after(error)
-
-    def _close_after(self, error: BaseException) -> None:
-        """Closes on the way out of a failure; a second failure does not hide the first."""
-        try:
-            self.close()
-        except HilError as closing:
-            error.add_note(f"While closing: {closing}")
 
 
 def _door(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from drivers.closing import Closing
 from drivers.instruments.catalogue import connect
 from drivers.instruments.interfaces import (
     ROLES,
@@ -29,7 +29,7 @@ from protocols.errors import HilError, InstrumentError, NoInstrument
 
 
 @dataclass(frozen=True)
-class Instruments:
+class Instruments(Closing):
     """What is there, by role; None for what is not. A context manager: safe at exit, always."""
 
     supply: PowerSupply | None = None
@@ -88,21 +88,10 @@ class Instruments:
                 first.add_note(f"And: {other}")
             raise first
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is None:
-            self.close()
-            return
+    def _close_after(self, error: BaseException) -> None:
         for one in self.present().values():
             try:  # each of its own accord, as it may have to clear what was cut off
-                one.__exit__(kind, error, trace)
+                one.__exit__(type(error), error, error.__traceback__)
             except HilError as closing:
                 error.add_note(f"While closing: {closing}")
 

@@ -6,9 +6,9 @@ import atexit
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from types import TracebackType
-from typing import ClassVar, Self
+from typing import ClassVar
 
+from drivers.closing import Closing
 from drivers.instruments.limits import InstrumentLimits, InstrumentSettings
 from drivers.instruments.session import Line, Session
 from protocols.errors import HilError, InstrumentError, InstrumentLost
@@ -17,7 +17,7 @@ from protocols.instruments import InstrumentIdentity
 BY_HAND = "Its outputs may be on: switch the instrument off by hand."
 
 
-class Driver:
+class Driver(Closing):
     """One model of instrument.
 
     A model is data as far as it goes: which answers to `*IDN?` are its own, the commands of its
@@ -184,20 +184,6 @@ class Driver:
             error.add_note(BY_HAND)
         else:
             error.add_note(f"{self.identity}: outputs at zero and off.")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is None:
-            self.close()
-        else:
-            self._close_after(error)
 
     def _close_after(self, error: BaseException) -> None:
         """Closes on the way out of a failure; a second failure does not hide the first."""

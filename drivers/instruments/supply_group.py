@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
 
+from drivers.closing import Closing
 from drivers.instruments.interfaces import PowerSupply
 from protocols.errors import InputError, InstrumentError
 from protocols.instruments import InstrumentIdentity
 
 
-class SupplyGroup(PowerSupply):
+class SupplyGroup(Closing, PowerSupply):
     """The channels of several supplies, each by its own name."""
 
     def __init__(self, members: Sequence[PowerSupply]) -> None:
@@ -77,20 +76,9 @@ class SupplyGroup(PowerSupply):
         if failures:
             raise failures[0]
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is None:
-            self.close()
-            return
+    def _close_after(self, error: BaseException) -> None:
         for member in reversed(self._members):
-            member.__exit__(kind, error, trace)
+            member.__exit__(type(error), error, error.__traceback__)
 
     def _member(self, channel: str) -> PowerSupply:
         if channel not in self._of:
